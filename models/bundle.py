@@ -1,0 +1,112 @@
+"""The saved artefact that training writes and serving loads: ONNX encoder, tokenizer, fusion, digests.
+
+Serving needs onnxruntime and tokenizers, neither torch nor transformers.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from data.errors import BundleError
+from data.taxonomy import Taxonomy
+from models.calibration import Fusion
+from models.tokens import Batch, ComplaintTokenizer, Windowing
+
+FORMAT = 1
+MANIFEST, ENCODER, TOKENIZER = "bundle.json", "encoder.onnx", "tokenizer.json"
+STARTER = Path(__file__).parent / "starter"
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A loaded bundle. ``version`` names it in every answer."""
+
+    version: str
+    tokenizer: ComplaintTokenizer
+    windowing: Windowing
+    fusion: Fusion
+    session: onnxruntime.InferenceSession
+    manifest: dict[str, Any]
+
+    def token_scores(self, batch: Batch) -> NDArray[np.float32]:
+        """Scores of all heads for every token, (W, T, K)."""
+        inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        scores: NDArray[np.float32] = self.session.run(["token_scores"], inputs)[0]
+        return scores
+
+
+def write_manifest(
+    folder: Path, *, name: str, taxonomy: Taxonomy, rules_digest: str, windowing: Windowing, fusion: Fusion,
+    experiment: dict[str, Any],
+) -> None:  # fmt: skip
+    """Write ``bundle.json`` beside the files it describes."""
+    manifest = {
+        "format": FORMAT,
+        "name": name,
+        "taxonomy": {"label": taxonomy.label, "digest": taxonomy.digest},
+        "rules": rules_digest,
+        "windowing": asdict(windowing),
+        "files": {file: file_digest(folder / file) for file in (ENCODER, TOKENIZER)},
+        "experiment": experiment,
+        "fusion": fusion.as_json(),
+    }
+    text = json.dumps(manifest, ensure_ascii=False, indent=1)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def load_bundle(folder: Path, taxonomy: Taxonomy, threads: int = 0) -> Bundle:
+    """Load and check a bundle; ``threads`` 0 means one for each core.
+
+    Raises BundleError naming the file or digest that does not fit.
+    """
+    manifest, version = _read_manifest(folder)
+    if manifest["taxonomy"]["digest"] != taxonomy.digest:
+        raise BundleError(
+            f"{folder / MANIFEST}: taxonomy digest differs: the bundle was trained for "
+            f"{manifest['taxonomy']['digest']}, the policy folder has {taxonomy.digest}"
+        )
+    for name, expected in manifest["files"].items():
+        actual = file_digest(folder / name) if (folder / name).is_file() else "nothing"
+        if actual != expected:
+            raise BundleError(f"{folder / name}: file digest differs: expected {expected}, found {actual}")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(folder / ENCODER), options, providers=["CPUExecutionProvider"])
+    return Bundle(
+        version=version,
+        tokenizer=ComplaintTokenizer.from_file(folder / TOKENIZER),
+        windowing=Windowing(**manifest["windowing"]),
+        fusion=Fusion.from_json(manifest["fusion"]),
+        session=session,
+        manifest=manifest,
+    )
+
+
+def _read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
+    path = folder / MANIFEST
+    try:
+        raw = path.read_bytes()
+        manifest = json.loads(raw)
+        if manifest["format"] != FORMAT:
+            raise BundleError(f"{path}: format {manifest['format']} is not supported, expected {FORMAT}")
+        missing = {"name", "taxonomy", "windowing", "files", "fusion"} - set(manifest)
+        if missing or not {ENCODER, TOKENIZER} <= set(manifest["files"]):
+            raise BundleError(f"{path}: incomplete, missing {sorted(missing) or 'files'}")
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{path}: is not a bundle manifest: {error}") from error
+    return manifest, f"{manifest['name']}-{hashlib.sha256(raw).hexdigest()[:12]}"

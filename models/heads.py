@@ -1,0 +1,119 @@
+"""The three task heads over clause scores: pooling, loss and decoding of each in one place.
+
+Every head is linear per token; the mean over a clause's tokens is the clause's score. So a head's document logit is a
+weighted sum of clause scores and the same numbers serve as evidence. Serving computes the pooling without torch in
+``models.pooling``; a test holds the two to the same result.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+NEVER = -20.0
+
+
+def _pad(scores: Tensor, document: Tensor, documents: int) -> tuple[Tensor, Tensor]:
+    """Clause rows (C, K) to (D, longest, K), with the mask (D, longest) of real clauses."""
+    counts = torch.bincount(document, minlength=documents)
+    position = torch.arange(len(document), device=document.device) - (counts.cumsum(0) - counts)[document]
+    longest = max(int(counts.max()), 1)
+    padded = scores.new_zeros(documents, longest, scores.shape[-1])
+    mask = torch.zeros(documents, longest, dtype=torch.bool, device=scores.device)
+    padded[document, position] = scores
+    mask[document, position] = True
+    return padded, mask
+
+
+def _softmax_over_clauses(scores: Tensor, mask: Tensor) -> Tensor:
+    weights = torch.softmax(scores.masked_fill(~mask.unsqueeze(-1), -1e4), dim=1)
+    return weights * mask.unsqueeze(-1)
+
+
+class MisconductHead(nn.Module):
+    """Multi-label. A type's logit is the softmax-weighted mean of its clause scores: near the highest clause.
+
+    Clauses of the agent never count; without any clause of the citizen the logit is -20.
+    """
+
+    def __init__(self, hidden: int, types: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(hidden, types)
+        nn.init.constant_(self.score.bias, -2.0)
+
+    def pool(self, scores: Tensor, document: Tensor, alleges: Tensor, documents: int) -> Tensor:
+        """Clause scores (C, types) to document logits (D, types)."""
+        padded, mask = _pad(scores, document, documents)
+        said, _ = _pad(alleges.to(scores.dtype).unsqueeze(-1), document, documents)
+        mask = mask & (said.squeeze(-1) > 0)
+        logits = (_softmax_over_clauses(padded, mask) * padded).sum(1)
+        return torch.where(mask.any(1, keepdim=True), logits, torch.full_like(logits, NEVER))
+
+    def loss(self, logits: Tensor, target: Tensor, positive_weight: Tensor) -> Tensor:
+        """Binary cross-entropy summed over types. ``target`` (D, types), NaN where unlabelled."""
+        known = ~target.isnan()
+        if not known.any():
+            return logits.sum() * 0
+        losses = F.binary_cross_entropy_with_logits(
+            logits, target.nan_to_num(), pos_weight=positive_weight, reduction="none"
+        )
+        return (losses * known).sum() / known.any(1).sum()
+
+    def evidence_loss(self, scores: Tensor, target: Tensor) -> Tensor:
+        """Which clause carries the tag. ``target`` (C, types): 1 quoted, 0 not quoted, NaN no quote for this type.
+
+        Quoted and unquoted clauses weigh the same, however many there are.
+        """
+        quoted, other = target == 1, target == 0
+        if not quoted.any():
+            return scores.sum() * 0
+        positive = F.softplus(-scores[quoted]).mean()
+        negative = F.softplus(scores[other]).mean() if other.any() else scores.sum() * 0
+        return positive + negative
+
+
+class DepartmentHead(nn.Module):
+    """Single label. Clauses are weighed by a learned attention."""
+
+    def __init__(self, hidden: int, departments: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(hidden, departments + 1)
+
+    def pool(self, scores: Tensor, document: Tensor, documents: int) -> Tensor:
+        """Clause scores (C, 1 + departments), attention first, to document logits (D, departments)."""
+        padded, mask = _pad(scores, document, documents)
+        weights = _softmax_over_clauses(padded[..., :1], mask)
+        return (weights * padded[..., 1:]).sum(1)
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy; ``target`` (D,) is -100 where unlabelled."""
+        if not (target >= 0).any():
+            return logits.sum() * 0
+        return F.cross_entropy(logits, target, ignore_index=-100, label_smoothing=0.05)
+
+
+class UrgencyHead(nn.Module):
+    """Ordinal by conditional steps (CORN, Shi, Cao and Raschka 2021): step k is P(rank > k | rank >= k).
+
+    Each step takes the softmax-weighted mean of its clause scores, as one clause can make a case urgent.
+    """
+
+    def __init__(self, hidden: int, cards: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(hidden, cards - 1)
+
+    def pool(self, scores: Tensor, document: Tensor, documents: int) -> Tensor:
+        """Clause scores (C, cards - 1) to step logits (D, cards - 1)."""
+        padded, mask = _pad(scores, document, documents)
+        return (_softmax_over_clauses(padded, mask) * padded).sum(1)
+
+    def loss(self, logits: Tensor, target: Tensor, step_weight: Tensor) -> Tensor:
+        """Binary cross-entropy of each step over the documents that reach it; ``target`` (D,), -100 unlabelled."""
+        total = logits.sum() * 0
+        for step in range(logits.shape[1]):
+            reached = target >= step
+            if reached.any():
+                above = (target[reached] > step).to(logits.dtype)
+                total = total + F.binary_cross_entropy_with_logits(
+                    logits[reached, step], above, pos_weight=step_weight[step]
+                )
+        return total

@@ -1,0 +1,77 @@
+"""One shared encoder with three heads."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from models.heads import DepartmentHead, MisconductHead, UrgencyHead
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossWeights:
+    """How much each loss counts."""
+
+    misconduct: float = 1.0
+    evidence: float = 1.0
+    department: float = 1.0
+    urgency: float = 1.0
+
+
+class TriageModel(nn.Module):
+    """Token scores of all heads from one pass of the encoder; see ``models.heads`` for what follows."""
+
+    def __init__(self, encoder: PreTrainedModel, *, types: int, departments: int, cards: int) -> None:
+        super().__init__()
+        hidden = encoder.config.hidden_size
+        self.encoder = encoder
+        self.dropout = nn.Dropout(0.1)
+        self.misconduct = MisconductHead(hidden, types)
+        self.department = DepartmentHead(hidden, departments)
+        self.urgency = UrgencyHead(hidden, cards)
+        self.weights = LossWeights()
+        self.register_buffer("positive_weight", torch.ones(types), persistent=False)
+        self.register_buffer("step_weight", torch.ones(cards - 1), persistent=False)
+
+    def token_scores(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """(W, T) ids to (W, T, types + 1 + departments + cards - 1) scores."""
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        hidden = self.dropout(hidden)
+        return torch.cat([h.score(hidden) for h in (self.misconduct, self.department, self.urgency)], dim=-1)
+
+    def clause_scores(self, token_scores: Tensor, clause_index: Tensor, count: int) -> Tensor:
+        """Mean of the token scores over the tokens that each clause owns, (C, K)."""
+        owned = clause_index >= 0
+        index = clause_index[owned]
+        sums = token_scores.new_zeros(count, token_scores.shape[-1]).index_add_(0, index, token_scores[owned])
+        return sums / torch.bincount(index, minlength=count).clamp(min=1).unsqueeze(-1)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        clause_index: Tensor,
+        clause_document: Tensor,
+        clause_alleges: Tensor,
+        misconduct: Tensor,
+        quoted: Tensor,
+        department: Tensor,
+        urgency: Tensor,
+    ) -> dict[str, Tensor]:
+        """Logits of the three tasks and the weighted loss; targets of unlabelled tasks are NaN or -100."""
+        documents = len(department)
+        scores = self.clause_scores(self.token_scores(input_ids, attention_mask), clause_index, len(clause_document))
+        split = [self.misconduct.score.out_features, self.department.score.out_features]
+        m, d, u = scores.split([*split, scores.shape[-1] - sum(split)], dim=-1)
+        type_logits = self.misconduct.pool(m, clause_document, clause_alleges, documents)
+        department_logits = self.department.pool(d, clause_document, documents)
+        step_logits = self.urgency.pool(u, clause_document, documents)
+        w = self.weights
+        loss = (
+            w.misconduct * self.misconduct.loss(type_logits, misconduct, self.positive_weight)
+            + w.evidence * self.misconduct.evidence_loss(m, quoted)
+            + w.department * self.department.loss(department_logits, department)
+            + w.urgency * self.urgency.loss(step_logits, urgency, self.step_weight)
+        )
+        return {"loss": loss, "misconduct": type_logits, "department": department_logits, "urgency": step_logits}
