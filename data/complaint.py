@@ -69,12 +69,15 @@ class Labels:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledComplaint:
-    """A complaint with its labels, the group that must stay in one split, the split, and free markers (``kind``)."""
+    """A complaint with its labels, the group that must stay in one split, the split, and free markers (``kind``).
+
+    ``assisting`` is None where nobody said which other departments must act.
+    """
 
     complaint: Complaint
     labels: Labels
     group: str
     split: str | None = None
     kind: tuple[str, ...] = ()
-    assisting: tuple[str, ...] = ()
+    assisting: tuple[str, ...] | None = None
     unit: str | None = None

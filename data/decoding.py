@@ -1,5 +1,6 @@
 """Bytes to text: which encoding a file has, and reading it line by line without holding it in memory."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,8 +23,10 @@ _BINARIES = (
     (b"Rar!", "RAR 压缩包"),
     (b"7z\xbc\xaf", "7Z 压缩包"),
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _MOST = 0.9
 _COMMON = 0.5
+_ENOUGH = 200_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,17 +67,14 @@ def detect_encoding(path: Path) -> str:
     gb18030 = _fit(path, "gb18030")
     if gb18030.mostly and gb18030.chinese:
         return "gb18030"
-    raise InputError(
-        "encoding_unknown",
-        f"认不出文件的编码：第 {utf8.first_damaged} 行既不是 UTF-8，全文也不像 GB18030（GBK）中文。请另存为 UTF-8 编码后再试。",
-        where=f"{path.name}, line {utf8.first_damaged}",
-    )
+    line = utf8.first_damaged
+    zh = f"认不出文件的编码：第 {line} 行不是 UTF-8，全文也不像 GB18030（GBK）中文。请另存为 UTF-8 编码后再试。"
+    raise InputError("encoding_unknown", zh, where=f"{path.name}, line {line}")
 
 
 @contextmanager
-def open_text(path: Path) -> Iterator[TextIO]:
-    """Opens a text file in its detected encoding; bytes that cannot be decoded become lone surrogates."""
-    encoding = detect_encoding(path)
+def open_text(path: Path, encoding: str) -> Iterator[TextIO]:
+    """Opens a text file in its detected ``encoding``; bytes that cannot be decoded become lone surrogates."""
     errors = "surrogateescape" if encoding in {"utf-8", "utf-8-sig", "gb18030"} else "replace"
     with path.open(encoding=encoding, errors=errors, newline="") as file:
         yield file
@@ -82,7 +82,7 @@ def open_text(path: Path) -> Iterator[TextIO]:
 
 def undecodable(text: str) -> bool:
     """Whether ``text`` holds lone surrogates, the trace of bytes that could not be decoded."""
-    return any("\ud800" <= character <= "\udfff" for character in text)
+    return _SURROGATE.search(text) is not None
 
 
 def _refuse_binary(head: bytes, path: Path) -> None:
@@ -107,7 +107,7 @@ def _fit(path: Path, encoding: str) -> _Fit:
                 damaged += 1
                 first = first or number
                 continue
-            if encoding == "gb18030":
+            if encoding == "gb18030" and han < _ENOUGH:
                 characters = [character for character in text if character > "\x7f"]
                 han += len(characters)
                 common += sum(map(_is_common, characters))

@@ -3,7 +3,12 @@
 FenzhenError
 ├── PolicyError      policy files: carries every fault found, each with file and line
 ├── InputError       a complaint or a file of complaints that cannot be taken as it is
-└── BundleError      a model bundle that is damaged or does not fit
+│   ├── FieldError       … naming the field (data.complaint_json)
+│   └── RequestRefused   … a whole HTTP request (serving)
+├── BundleError      a model bundle that is damaged or does not fit
+│   └── BaseEncoderError … the base encoder cannot be rebuilt (training)
+├── SettingsError    FENZHEN_ variables that cannot be used (serving)
+└── NotReady         the service cannot answer yet (serving)
 """
 
 from collections.abc import Iterable

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from data.complaint import Channel, Complaint, LabelledComplaint, Labels, Speaker
+from data.complaint import LabelledComplaint, Labels
+from data.complaint_json import complaint_from_json
 from data.errors import InputError
 from data.taxonomy import Taxonomy
-from data.transcript import complaint_from_text, complaint_from_turns
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -19,15 +19,19 @@ def read_labelled(path: Path, taxonomy: Taxonomy) -> Iterator[LabelledComplaint]
     Fields: ``id``; ``text`` or ``turns``; ``misconduct``, ``department``, ``urgency`` (a missing one is unlabelled);
     optional ``evidence``, ``sure``, ``channel``, ``group``, ``split``, ``kind``, ``assisting``, ``unit``.
     """
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
+                where = f"{path}, row {number}"
                 try:
-                    yield _labelled(json.loads(line), taxonomy)
+                    row = json.loads(line.decode("utf-8"))
+                    yield _labelled(row, taxonomy, where)
+                except UnicodeDecodeError as error:
+                    raise InputError("encoding_invalid", "不是 UTF-8 编码。", where=where) from error
                 except json.JSONDecodeError as error:
-                    raise InputError("json_invalid", f"不是有效的 JSON：{error}", where=f"{path}, row {number}") from error
-                except (KeyError, TypeError, ValueError) as error:
-                    raise InputError("row_invalid", f"字段有误：{error}", where=f"{path}, row {number}") from error
+                    raise InputError("json_invalid", f"不是有效的 JSON：{error}", where=where) from error
+                except (AttributeError, KeyError, TypeError, ValueError) as error:
+                    raise InputError("row_invalid", f"字段有误：{error}", where=where) from error
 
 
 def read_corpus(taxonomy: Taxonomy, folder: Path = CORPUS) -> list[LabelledComplaint]:
@@ -35,8 +39,8 @@ def read_corpus(taxonomy: Taxonomy, folder: Path = CORPUS) -> list[LabelledCompl
     return [row for path in sorted(folder.glob("*.jsonl")) for row in read_labelled(path, taxonomy)]
 
 
-def _labelled(row: dict[str, Any], taxonomy: Taxonomy) -> LabelledComplaint:
-    complaint = _complaint(row)
+def _labelled(row: dict[str, Any], taxonomy: Taxonomy, where: str) -> LabelledComplaint:
+    complaint = complaint_from_json(row, where, labelled=True)
     misconduct = row.get("misconduct")
     evidence = row.get("evidence", {})
     _known("misconduct", [*(misconduct or []), *evidence], taxonomy.misconduct_ids)
@@ -58,19 +62,9 @@ def _labelled(row: dict[str, Any], taxonomy: Taxonomy) -> LabelledComplaint:
         group=str(row.get("group", row["id"])),
         split=row.get("split"),
         kind=tuple(row.get("kind", ())),
-        assisting=tuple(row.get("assisting", ())),
+        assisting=tuple(row["assisting"]) if "assisting" in row else None,
         unit=row.get("unit"),
     )
-
-
-def _complaint(row: dict[str, Any]) -> Complaint:
-    channel = Channel(row.get("channel", Channel.OTHER))
-    if ("text" in row) == ("turns" in row):
-        raise ValueError("exactly one of text and turns is expected")
-    if "turns" in row:
-        turns = [(Speaker(turn["speaker"]), str(turn["text"])) for turn in row["turns"]]
-        return complaint_from_turns(str(row["id"]), turns, channel)
-    return complaint_from_text(str(row["id"]), row["text"], channel)
 
 
 def _known(field: str, values: Iterable[str], ids: tuple[str, ...]) -> None:

@@ -5,20 +5,22 @@ InputError. What the fields mean is said in ``complaint_json``, how columns are 
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
-from data.columns import ColumnMap, find_columns, required
+from data.columns import ColumnMap
 from data.complaint import Complaint
-from data.complaint_json import LABEL_FIELDS, MAX_CHARACTERS, FieldError, check_text, complaint_from_json
-from data.decoding import detect_encoding, open_text, undecodable
+from data.complaint_json import MAX_CHARACTERS, FieldError, check_text, complaint_from_json
+from data.csv_file import csv_records
+from data.decoding import detect_encoding, undecodable
 from data.errors import InputError
-from data.tables import Record, csv_records, parquet_records, pick, xlsx_records
-from data.transcript import complaint_from_text
+from data.plain_files import json_records, text_records
+from data.records import Record
+from data.tables import parquet_records, xlsx_records
 
 __all__ = [
     "MAX_CHARACTERS",
@@ -31,6 +33,7 @@ __all__ = [
     "detect_encoding",
     "read_complaints",
 ]
+GUESSED = ColumnMap()
 LONGEST_RAW = 2_000
 _OTHER_FORMATS = {
     ".xls": "旧版 Excel 文件，请另存为 .xlsx。",
@@ -46,7 +49,8 @@ _OTHER_FORMATS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
-    """A row that is no complaint: which (``row`` from 1), what field as the file names it, why, and what stood there."""
+    """A row that is no complaint: which (``row`` from 1), what ``field`` as the file names it, why,
+    and what stood there."""
 
     where: str
     row: int
@@ -56,7 +60,7 @@ class Rejected:
     raw: str
 
 
-def read_complaints(path: Path, columns: ColumnMap = ColumnMap()) -> Iterator[Complaint | Rejected]:  # noqa: B008
+def read_complaints(path: Path, columns: ColumnMap = GUESSED) -> Iterator[Complaint | Rejected]:
     """Complaints and rejected rows in the file's order.
 
     Faults of the whole file raise InputError at once, not at the first row: file_missing, file_suffix, file_binary,
@@ -144,93 +148,13 @@ def _complaint(record: Record, path: Path) -> Complaint | Rejected:
         return Rejected(where=where, row=record.row, field=field, code=error.code, zh=error.zh, raw=raw)
 
 
-def _json_records(path: Path, wanted: ColumnMap) -> Iterator[Record]:
-    with open_text(path) as file:
-        empty_so_far = True
-        for number, line in enumerate(file, 1):
-            raw = line.strip("\ufeff \t\r\n")
-            if not raw:
-                continue
-            if empty_so_far and raw.startswith("["):
-                zh = "文件是一个 JSON 数组，应是每行一个 JSON 对象（JSON Lines）。"
-                raise InputError("json_array", zh, where=f"{path.name}, row {number}")
-            empty_so_far = False
-            yield _json_record(number, raw, wanted, path)
-
-
-def _json_record(number: int, raw: str, wanted: ColumnMap, path: Path) -> Record:
-    fault, fields = None, {}
-    try:
-        row = json.loads(raw)
-        if not isinstance(row, dict):
-            raise InputError("json_invalid", "这一行应是一个 JSON 对象 {…}。")
-        fields = _chosen(row, wanted, path.name)
-    except InputError as error:
-        fault = error
-    except json.JSONDecodeError as error:
-        fault = InputError("json_invalid", f"不是有效的 JSON：第 {error.colno} 个字符处，{error.msg}。")
-    except (ValueError, RecursionError) as error:
-        fault = InputError("json_invalid", f"不是可用的 JSON：{type(error).__name__}。")
-    return Record(row=number, fields=fields, headings={}, raw=raw, fault=fault)
-
-
-def _chosen(row: Mapping[str, object], wanted: ColumnMap, where: str) -> dict[str, object]:
-    """The row as it is, or, where other names are said or its own are those of a table's headings, what these hold."""
-    if wanted == ColumnMap() and ({"text", "turns"} & set(row)):
-        return dict(row)
-    names = list(row)
-    columns = find_columns([names], wanted)
-    if columns is None and wanted.text is None:
-        return dict(row)
-    columns = required(columns, [names], wanted, where)
-    labels = {name: row[name] for name in names if name in LABEL_FIELDS}
-    return labels | pick([row[name] for name in names], columns)
-
-
-def _text_records(path: Path, wanted: ColumnMap) -> Iterator[Record]:
-    """A transcript is one complaint; else each paragraph if blank lines divide the text, else each line."""
-    with open_text(path) as file:
-        head = file.read(MAX_CHARACTERS + 1)
-        if complaint_from_text("", head).is_transcript:
-            text = (head + file.read(LONGEST_RAW * MAX_CHARACTERS)).strip()
-            yield Record(row=1, fields={"text": text}, headings={}, raw=text)
-            return
-    for number, text in _blocks(path, by_paragraph=_has_paragraphs(path)):
-        yield Record(row=number, fields={"text": text}, headings={}, raw=text)
-
-
-def _has_paragraphs(path: Path) -> bool:
-    with open_text(path) as file:
-        begun = blank = False
-        for line in file:
-            filled = bool(line.strip())
-            if filled and blank:
-                return True
-            begun, blank = begun or filled, begun and not filled
-    return False
-
-
-def _blocks(path: Path, by_paragraph: bool) -> Iterator[tuple[int, str]]:
-    """First line's number and text of each block of lines."""
-    with open_text(path) as file:
-        lines: list[str] = []
-        begin = 1
-        for number, line in enumerate(chain(file, ("",)), 1):
-            if lines and not (by_paragraph and line.strip()):
-                yield begin, "\n".join(lines)
-                lines = []
-            if line.strip():
-                begin = begin if lines else number
-                lines.append(line.strip("\r\n"))
-
-
 _READERS: dict[str, Callable[[Path, ColumnMap], Iterator[Record]]] = {
     ".csv": csv_records,
     ".tsv": csv_records,
     ".xlsx": xlsx_records,
     ".xlsm": xlsx_records,
-    ".jsonl": _json_records,
-    ".ndjson": _json_records,
+    ".jsonl": json_records,
+    ".ndjson": json_records,
     ".parquet": parquet_records,
-    ".txt": _text_records,
+    ".txt": text_records,
 }

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from data.policy_files import SHIPPED
+from data.policy_reader import SHIPPED
 
 _ENTRY = re.compile(r"\s*-\s*\{?\s*id:\s*['\"]?([\w-]+)")
 

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from opencc import OpenCC
 
@@ -120,7 +121,7 @@ def _shorten(text: str, span: Span) -> Iterator[Span]:
         return
     blanks = [m.end() for m in _SPACES.finditer(text, span.start, span.end)]
     edges = [span.start, *blanks, span.end]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         parts = -(-(end - start) // LONGEST_CLAUSE) or 1
         for part in range(parts):
             yield Span(start + (end - start) * part // parts, start + (end - start) * (part + 1) // parts)

@@ -1,10 +1,14 @@
 """Complaints from free text, from transcripts with speaker marks, and from turns."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from data.complaint import Channel, Complaint, Speaker, Utterance
-from data.speaker_marks import named_side, told_sides, turns
+from data.speaker_marks import named_side
+from data.speaker_turns import told_sides, turns
 from data.text import NormalisedText, Span, normalise
+
+_MARKING = re.compile(r"[:：﹕︰∶\[［【<＜〔\t\r\n]")
 
 
 def complaint_from_text(id: str, text: str, channel: Channel = Channel.OTHER) -> Complaint:
@@ -30,19 +34,25 @@ def speaker_of(name: str) -> Speaker:
 
 
 def speakers_of(named: Iterable[tuple[str, str]]) -> list[Speaker]:
-    """The side of each turn (name, text). Names that do not tell (A, speaker 1, 李敏) are told apart by what is said."""
+    """The side of each turn (name, text); names that do not tell (A, speaker 1) are told apart by what is said."""
     talk = [(normalise(name).text.strip().lower(), normalise(text).text) for name, text in named]
     sides = {name: named_side(name) for name, _ in talk}
-    said = {name: "".join(t for n, t in talk if n == name) for name, side in sides.items() if side is None}
+    said: dict[str, str] = {}
+    for name, text in talk:
+        if sides[name] is None:
+            said[name] = said.get(name, "") + text
     told = told_sides(said, agent_known=Speaker.AGENT in sides.values())
     return [sides[name] or told[name] for name, _ in talk]
 
 
 def _utterances(text: str) -> tuple[Utterance, ...]:
+    whole = (Utterance(span=Span(0, len(text)), speaker=Speaker.CITIZEN),)
+    if len(_MARKING.findall(text)) < 2:
+        return whole
     normalised = normalise(text)
     spoken = ((_trimmed(normalised, turn.start, turn.end), turn.speaker) for turn in turns(normalised.text))
     found = tuple(Utterance(span=span, speaker=speaker) for span, speaker in spoken if len(span))
-    return found or (Utterance(span=Span(0, len(text)), speaker=Speaker.CITIZEN),)
+    return found or whole
 
 
 def _trimmed(text: NormalisedText, start: int, end: int) -> Span:

@@ -1,4 +1,5 @@
-"""The saved artefact that training writes and serving loads: ONNX encoder, tokenizer, fusion, digests.
+"""The saved artefact that training writes and serving loads: ONNX encoder, tokenizer, n-gram weights,
+fusion, digests.
 
 Serving needs onnxruntime and tokenizers, neither torch nor transformers.
 """
@@ -16,10 +17,12 @@ from numpy.typing import NDArray
 from data.errors import BundleError
 from data.taxonomy import Taxonomy
 from models.calibration import Fusion
+from models.lexical import LexicalScorer
 from models.tokens import Batch, ComplaintTokenizer, Windowing
 
 FORMAT = 1
-MANIFEST, ENCODER, TOKENIZER = "bundle.json", "encoder.onnx", "tokenizer.json"
+MANIFEST, ENCODER, TOKENIZER, LEXICAL = "bundle.json", "encoder.onnx", "tokenizer.json", "lexical.npz"
+FILES = (ENCODER, TOKENIZER, LEXICAL)
 STARTER = Path(__file__).parent / "starter"
 
 
@@ -38,6 +41,7 @@ class Bundle:
     windowing: Windowing
     fusion: Fusion
     session: onnxruntime.InferenceSession
+    lexical: LexicalScorer
     manifest: dict[str, Any]
 
     def token_scores(self, batch: Batch) -> NDArray[np.float32]:
@@ -58,7 +62,7 @@ def write_manifest(
         "taxonomy": {"label": taxonomy.label, "digest": taxonomy.digest},
         "rules": rules_digest,
         "windowing": asdict(windowing),
-        "files": {file: file_digest(folder / file) for file in (ENCODER, TOKENIZER)},
+        "files": {file: file_digest(folder / file) for file in FILES},
         "experiment": experiment,
         "fusion": fusion.as_json(),
     }
@@ -72,15 +76,21 @@ def load_bundle(folder: Path, taxonomy: Taxonomy, threads: int = 0) -> Bundle:
     Raises BundleError naming the file or digest that does not fit.
     """
     manifest, version = _read_manifest(folder)
-    if manifest["taxonomy"]["digest"] != taxonomy.digest:
+    try:
+        trained_for = manifest["taxonomy"]["digest"]
+        windowing, fusion = Windowing(**manifest["windowing"]), Fusion.from_json(manifest["fusion"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{folder / MANIFEST}: is not a bundle manifest: {error!r}") from error
+    if trained_for != taxonomy.digest:
         raise BundleError(
             f"{folder / MANIFEST}: taxonomy digest differs: the bundle was trained for "
-            f"{manifest['taxonomy']['digest']}, the policy folder has {taxonomy.digest}"
+            f"{trained_for}, the policy folder has {taxonomy.digest}"
         )
     for name, expected in manifest["files"].items():
         actual = file_digest(folder / name) if (folder / name).is_file() else "nothing"
         if actual != expected:
             raise BundleError(f"{folder / name}: file digest differs: expected {expected}, found {actual}")
+    width = len(taxonomy.misconduct) + len(taxonomy.departments) + len(taxonomy.cards) - 1
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -88,9 +98,10 @@ def load_bundle(folder: Path, taxonomy: Taxonomy, threads: int = 0) -> Bundle:
     return Bundle(
         version=version,
         tokenizer=ComplaintTokenizer.from_file(folder / TOKENIZER),
-        windowing=Windowing(**manifest["windowing"]),
-        fusion=Fusion.from_json(manifest["fusion"]),
+        windowing=windowing,
+        fusion=fusion,
         session=session,
+        lexical=LexicalScorer.load(folder / LEXICAL, width),
         manifest=manifest,
     )
 
@@ -103,7 +114,7 @@ def _read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
         if manifest["format"] != FORMAT:
             raise BundleError(f"{path}: format {manifest['format']} is not supported, expected {FORMAT}")
         missing = {"name", "taxonomy", "windowing", "files", "fusion"} - set(manifest)
-        if missing or not {ENCODER, TOKENIZER} <= set(manifest["files"]):
+        if missing or not set(FILES) <= set(manifest["files"]):
             raise BundleError(f"{path}: incomplete, missing {sorted(missing) or 'files'}")
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {error}") from error

@@ -21,7 +21,9 @@ def load_encoder(source: str | Path, layers: int | None = None) -> PreTrainedMod
     Raises BundleError if ``source`` cannot be loaded, has fewer layers than asked for, or no ``encoder.layer`` stack.
     """
     try:
-        model: Any = AutoModel.from_pretrained(str(source), dtype=torch.float32, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        model: Any = AutoModel.from_pretrained(
+            str(source), dtype=torch.float32, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+        )
     except (OSError, ValueError, SafetensorError) as error:
         raise BundleError(f"{source}: no encoder, expected a local folder or a model hub name: {error}") from error
     stack = getattr(getattr(model, "encoder", None), "layer", None)

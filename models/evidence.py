@@ -81,11 +81,18 @@ def _peak(reading: "Reading", scores: np.ndarray) -> Iterable[Span]:
     if scores[top] > 0:
         for near in sorted((i for i in (top - 1, top + 1) if 0 <= i < len(clauses)), key=lambda i: -scores[i]):
             joined = Span(min(span.start, clauses[near].span.start), max(span.end, clauses[near].span.end))
-            same = clauses[near].alleges == clauses[top].alleges and "\n" not in reading.tokens.text.text[joined.start : joined.end]
-            if same and scores[near] >= NEIGHBOUR_SHARE * scores[top] and len(joined) <= LONGEST:
+            if _together(reading, joined) and scores[near] >= NEIGHBOUR_SHARE * scores[top] and len(joined) <= LONGEST:
                 span = joined
                 break
     yield span
+
+
+def _together(reading: "Reading", joined: Span) -> bool:
+    """Whether the span is of one utterance and one line."""
+    text = reading.tokens.text
+    spoken = (text.normalised(utterance.span) for utterance in reading.complaint.utterances)
+    one = any(span.start <= joined.start and joined.end <= span.end for span in spoken)
+    return one and "\n" not in text.text[joined.start : joined.end]
 
 
 def _evidence(complaint: Complaint, text: NormalisedText, span: Span, source: str) -> Evidence:

@@ -102,9 +102,10 @@ class UrgencyHead(nn.Module):
         self.score = nn.Linear(hidden, cards - 1)
 
     def pool(self, scores: Tensor, document: Tensor, documents: int) -> Tensor:
-        """Clause scores (C, cards - 1) to step logits (D, cards - 1)."""
+        """Clause scores (C, cards - 1) to step logits (D, cards - 1); without any clause the logit is -20."""
         padded, mask = _pad(scores, document, documents)
-        return (_softmax_over_clauses(padded, mask) * padded).sum(1)
+        logits = (_softmax_over_clauses(padded, mask) * padded).sum(1)
+        return torch.where(mask.any(1, keepdim=True), logits, torch.full_like(logits, NEVER))
 
     def loss(self, logits: Tensor, target: Tensor, step_weight: Tensor) -> Tensor:
         """Binary cross-entropy of each step over the documents that reach it; ``target`` (D,), -100 unlabelled."""

@@ -1,4 +1,4 @@
-"""Token scores to clause scores to document logits, without torch: the serving twin of the pooling in ``models.heads``."""
+"""Token scores to clause scores to document logits, without torch: the twin of the pooling in ``models.heads``."""
 
 from dataclasses import dataclass
 

@@ -6,9 +6,10 @@ Pure functions over a policy; ``fenzhen rules test`` prints what they return.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 
 from data.complaint import LabelledComplaint
-from data.policy_files import Guard, Policy, Rule
+from data.policy_schema import Guard, Policy, Rule
 from data.text import normalise
 from data.transcript import complaint_from_text
 from models.rules import RuleEngine, RuleMatch
@@ -109,12 +110,13 @@ def _truth(row: LabelledComplaint, dimension: str) -> frozenset[str] | None:
     if dimension == "misconduct":
         return labels.misconduct
     if dimension == "department":
-        return None if labels.department is None else frozenset((labels.department, *row.assisting))
+        return None if labels.department is None else frozenset((labels.department, *(row.assisting or ())))
     return None if labels.urgency is None else frozenset((labels.urgency,))
 
 
 def _rows(policy: Policy) -> Iterator[_Row]:
-    for owner in (*policy.rules, *policy.guards):
+    owners: tuple[Rule | Guard, ...] = (*policy.rules, *policy.guards)
+    for owner in owners:
         for key, texts in owner.examples:
             for text in texts:
                 yield _Row(owner=owner, expectation=Expectation(key), text=text)
@@ -126,7 +128,10 @@ class _Trial:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._engine = RuleEngine(policy)
-        self._unguarded = self._variant(policy.rules)
+
+    @cached_property
+    def _unguarded(self) -> RuleEngine:
+        return self._variant(self._policy.rules)
 
     def _variant(self, rules: Iterable[Rule], guards: Iterable[Guard] = ()) -> RuleEngine:
         engine = RuleEngine(replace(self._policy, rules=tuple(rules), guards=tuple(guards)))

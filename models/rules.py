@@ -7,17 +7,16 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import ahocorasick
 import jieba
 
 from data.complaint import Complaint, Speaker
-from data.policy_files import Guard, Policy, Rule
-from data.text import CLAUSE_END, SENTENCE_END, NormalisedText, Span, normalise
+from data.policy_schema import Guard, Policy, Rule
+from data.text import CLAUSE_END, SENTENCE_END, NormalisedText, Span
+from models.phrases import GAP, Phrase, pattern
 
-GAP = "…"
-LONGEST_GAP = 8
 SHORT_TERM = 2
 GUARD_REACH = {"clause": 12, "sentence": 40}
 
@@ -30,24 +29,26 @@ class RuleMatch:
     span: Span
 
 
+@lru_cache(maxsize=2)
+def _jieba(words: tuple[str, ...]) -> jieba.Tokenizer:
+    """jieba with further words; loading takes a second, so equal dictionaries share one."""
+    jieba.setLogLevel("ERROR")
+    tokenizer = jieba.Tokenizer()
+    tokenizer.initialize()
+    for word in words:
+        tokenizer.add_word(word)
+    return tokenizer
+
+
 class Dictionary:
     """jieba with the domain words; answers where words begin and end."""
 
     def __init__(self, words: Sequence[str]) -> None:
-        self._tokenizer = jieba.Tokenizer()
-        self._words = words
-
-    @cached_property
-    def _ready(self) -> jieba.Tokenizer:
-        jieba.setLogLevel("ERROR")
-        self._tokenizer.initialize()
-        for word in self._words:
-            self._tokenizer.add_word(word)
-        return self._tokenizer
+        self._words = tuple(words)
 
     def boundaries(self, text: str) -> frozenset[int]:
         """Offsets at which a word begins or ends."""
-        return frozenset(edge for _, start, end in self._ready.tokenize(text) for edge in (start, end))
+        return frozenset(edge for _, start, end in _jieba(self._words).tokenize(text) for edge in (start, end))
 
 
 class _Text:
@@ -56,6 +57,8 @@ class _Text:
     def __init__(self, text: NormalisedText, complaint: Complaint, dictionary: Dictionary) -> None:
         self.text = "".join(c.lower() if len(c.lower()) == 1 else c for c in text.text)
         self._dictionary = dictionary
+        self._found: dict[re.Pattern[str], list[tuple[int, int]]] = {}
+        self.fits: dict[tuple[int, int], bool] = {}
         self._clause_ends = [i + 1 for i, c in enumerate(self.text) if c in CLAUSE_END]
         self._sentence_ends = [i + 1 for i, c in enumerate(self.text) if c in SENTENCE_END]
         self._utterances = [(text.normalised(u.span), u.speaker) for u in complaint.utterances]
@@ -72,6 +75,12 @@ class _Text:
             return Span(0, len(self.text))
         return self.clause(span.start) if reach == "clause" else self._around(self._sentence_ends, span.start)
 
+    def found(self, sought: re.Pattern[str]) -> list[tuple[int, int]]:
+        """Where the pattern stands in the text; looked for once, as a long text asks again for every match."""
+        if sought not in self._found:
+            self._found[sought] = [match.span() for match in sought.finditer(self.text)]
+        return self._found[sought]
+
     def by_citizen(self, span: Span) -> bool:
         return any(u.overlaps(span) and speaker is Speaker.CITIZEN for u, speaker in self._utterances)
 
@@ -83,19 +92,13 @@ class _Text:
         return span.start in self._boundaries and span.end in self._boundaries
 
 
-def _phrase(term: str) -> re.Pattern[str]:
-    """A term as a pattern: ``…`` is up to eight characters within the clause."""
-    gap = rf"[^{re.escape(CLAUSE_END)}]{{0,{LONGEST_GAP}}}?"
-    return re.compile(gap.join(re.escape(part) for part in _parts(term)))
+def _any_of(phrases: Sequence[str]) -> re.Pattern[str]:
+    """One pattern for all phrases, the longest first."""
+    return re.compile("|".join(pattern(Phrase.of(words)).pattern for words in sorted(phrases, key=len, reverse=True)))
 
 
-def _literal(term: str) -> str:
-    return max(_parts(term), key=len)
-
-
-def _parts(term: str) -> list[str]:
-    """Split first: normalising turns the gap mark itself into three full stops."""
-    return [normalise(part).text.lower() for part in term.split(GAP) if part]
+def _start(span: Span) -> int:
+    return span.start
 
 
 class _Guarding:
@@ -103,18 +106,16 @@ class _Guarding:
 
     def __init__(self, guards: Sequence[Guard]) -> None:
         self._guards = [
-            (guard, re.compile("|".join(_phrase(cue).pattern for cue in sorted(guard.cues, key=len, reverse=True))),
-             re.compile("|".join(_phrase(e).pattern for e in guard.exceptions)) if guard.exceptions else None)
-            for guard in guards
-        ]  # fmt: skip
+            (guard, _any_of(guard.cues), _any_of(guard.exceptions) if guard.exceptions else None) for guard in guards
+        ]
 
     def holds_back(self, text: _Text, rule: Rule, span: Span) -> str | None:
         """The id of a guard that keeps this match from counting."""
         for guard, cues, exceptions in self._guards:
             if guard.kind in rule.unguarded:
                 continue
+            excepted = text.found(exceptions) if exceptions else []
             for region in self._regions(guard, text, span):
-                excepted = [m.span() for m in exceptions.finditer(text.text)] if exceptions else []
                 for cue in cues.finditer(text.text, region.start, region.end):
                     if not any(start <= cue.start() and cue.end() <= end for start, end in excepted):
                         return guard.id
@@ -133,16 +134,16 @@ class RuleEngine:
 
     def __init__(self, policy: Policy) -> None:
         self.rules = policy.rules
-        terms = [word for rule in policy.rules for word in rule.terms if GAP not in word and len(word) <= 6]
+        terms = [term for rule in policy.rules for term in rule.terms if GAP not in term and len(term) <= SHORT_TERM]
         self.dictionary = Dictionary((*policy.dictionary, *terms))
         self._guarding = _Guarding(policy.guards)
-        self._phrases = [[_phrase(term) for term in rule.terms] for rule in policy.rules]
-        self._needs = [[_phrase(word) for word in rule.context] for rule in policy.rules]
-        self._bars = [[_phrase(word) for word in rule.unless] for rule in policy.rules]
+        self._phrases = [[Phrase.of(term) for term in rule.terms] for rule in policy.rules]
+        self._needs = [[Phrase.of(word) for word in rule.context] for rule in policy.rules]
+        self._bars = [[Phrase.of(word) for word in rule.unless] for rule in policy.rules]
         keys: dict[str, list[tuple[int, int]]] = {}
-        for number, rule in enumerate(policy.rules):
-            for rank, term in enumerate(rule.terms):
-                keys.setdefault(_literal(term), []).append((number, rank))
+        for number, phrases in enumerate(self._phrases):
+            for rank, phrase in enumerate(phrases):
+                keys.setdefault(phrase.literal, []).append((number, rank))
         self._automaton = ahocorasick.Automaton()
         for literal, uses in keys.items():
             self._automaton.add_word(literal, (len(literal), uses))
@@ -156,16 +157,14 @@ class RuleEngine:
         view = _Text(text, complaint, self.dictionary)
         found: dict[int, list[Span]] = {}
         for number, rank, clause in self._candidates(view):
-            for hit in self._phrases[number][rank].finditer(view.text, clause.start, clause.end):
-                span = Span(*hit.span())
+            for span in self._phrases[number][rank].spans(view.text, clause):
                 taken = found.setdefault(number, [])
-                if not any(span.overlaps(other) for other in taken) and self._counts(view, number, rank, span):
-                    taken.append(span)
-        return [
-            RuleMatch(rule=self.rules[number], span=span)
-            for number in sorted(found)
-            for span in sorted(found[number], key=lambda s: s.start)
-        ]
+                at = bisect_right(taken, span.start, key=_start)
+                if not any(span.overlaps(other) for other in taken[max(at - 1, 0) : at + 1]) and self._counts(
+                    view, number, rank, span
+                ):
+                    taken.insert(at, span)
+        return [RuleMatch(rule=self.rules[number], span=span) for number in sorted(found) for span in found[number]]
 
     def _candidates(self, view: _Text) -> Iterator[tuple[int, int, Span]]:
         seen: set[tuple[int, int, int]] = set()
@@ -177,19 +176,24 @@ class RuleEngine:
                     yield number, rank, clause
 
     def _counts(self, view: _Text, number: int, rank: int, span: Span) -> bool:
-        rule = self.rules[number]
-        term = rule.terms[rank]
-        if GAP not in term and len(term) <= SHORT_TERM and not view.is_word(span):
+        rule, phrase = self.rules[number], self._phrases[number][rank]
+        if not phrase.has_gap and len(phrase.literal) <= SHORT_TERM and not view.is_word(span):
             return False
-        within = view.reach(rule.reach, span)
-        if self._needs[number] and not self._any(self._needs[number], view, within):
-            return False
-        if self._any(self._bars[number], view, within):
+        if not self._fits(view, number, view.reach(rule.reach, span)):
             return False
         if rule.supports.department is not None:
             return True
         return view.by_citizen(span) and self._guarding.holds_back(view, rule, span) is None
 
+    def _fits(self, view: _Text, number: int, within: Span) -> bool:
+        """Whether context and exclusions allow rule ``number`` within this stretch; looked for once per stretch."""
+        known = view.fits.get((number, within.start))
+        if known is None:
+            needs = self._needs[number]
+            met = not needs or self._any(needs, view, within)
+            known = view.fits[number, within.start] = met and not self._any(self._bars[number], view, within)
+        return known
+
     @staticmethod
-    def _any(phrases: Sequence[re.Pattern[str]], view: _Text, within: Span) -> bool:
-        return any(phrase.search(view.text, within.start, within.end) for phrase in phrases)
+    def _any(phrases: Sequence[Phrase], view: _Text, within: Span) -> bool:
+        return any(phrase.occurs(view.text, within) for phrase in phrases)

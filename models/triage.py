@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from data.complaint import Complaint
-from data.policy_files import Policy, load_policy
+from data.policy_files import load_policy
+from data.policy_schema import Policy
 from data.taxonomy import OTHER_DEPARTMENT
 from models.bundle import STARTER, Bundle, load_bundle
 from models.calibration import Fusion, Signals, Vector, card_probabilities, sigmoid, softmax
 from models.evidence import Evidence, EvidenceFinder
+from models.lexical import citizen_text
 from models.pooling import Logits, pool
 from models.rules import RuleEngine, RuleMatch
 from models.tokens import TokenisedComplaint
@@ -95,15 +97,15 @@ class Triager:
         self.rules = RuleEngine(policy)
         self.units = UnitFinder(policy)
         self.evidence = EvidenceFinder(policy.taxonomy)
-        self.versions = Versions(
-            bundle=bundle.version, taxonomy=policy.taxonomy.label, rules=policy.rules_digest[:12]
-        )
+        self.versions = Versions(bundle=bundle.version, taxonomy=policy.taxonomy.label, rules=policy.rules_digest[:12])
 
     @classmethod
     def load(cls, bundle: Path = STARTER, policy: Policy | None = None, threads: int = 0) -> "Triager":
         """A triager from files; raises PolicyError or BundleError."""
         policy = policy or load_policy()
-        return cls(policy, load_bundle(bundle, policy.taxonomy, threads))
+        triager = cls(policy, load_bundle(bundle, policy.taxonomy, threads))
+        triager.rules.dictionary.boundaries("")
+        return triager
 
     def triage(self, complaints: Sequence[Complaint]) -> list[Triage]:
         """One triage for each complaint, in order."""
@@ -124,15 +126,18 @@ class Triager:
     def _reading(self, complaint: Complaint, tokens: TokenisedComplaint, logits: Logits) -> Reading:
         matches = self.rules.match(complaint, tokens.text)
         mentions = self.units.find(tokens.text)
+        scores = self.bundle.lexical.scores(citizen_text(complaint, tokens.text))
+        ends = np.cumsum([len(self.taxonomy.misconduct), len(self.taxonomy.departments)])
+        types, departments, steps = np.split(scores, ends)
         return Reading(
             complaint=complaint,
             tokens=tokens,
             logits=logits,
             matches=tuple(matches),
             mentions=tuple(mentions),
-            misconduct={"model": _vector(logits.misconduct), **self._fired("misconduct", matches)},
-            department=self._department_signals(tokens, logits, matches, mentions),
-            urgency={"model": _vector(logits.urgency), **self._urgency_fired(matches)},
+            misconduct={"model": _vector(logits.misconduct), "lexical": types, **self._fired("misconduct", matches)},
+            department={"lexical": departments, **self._department_signals(tokens, logits, matches, mentions)},
+            urgency={"model": _vector(logits.urgency), "lexical": steps, **self._urgency_fired(matches)},
         )
 
     def _fired(self, dimension: str, matches: Iterable[RuleMatch]) -> dict[str, Vector]:

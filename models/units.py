@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import ahocorasick
 
-from data.policy_files import Policy, Unit
+from data.policy_schema import Policy, Unit
 from data.text import NormalisedText, Span, normalise
 
 

@@ -1,4 +1,4 @@
-"""Fit the fusion of model and rules on held-out data and complete a bundle.
+"""Fit the n-gram model on the train split and the fusion of all sources on held-out data, and complete a bundle.
 
 ``python -m training.calibrate --run runs/NAME --bundle FOLDER --corpus FILE …`` after ``training.export``.
 """
@@ -12,28 +12,34 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import minimize
 
-from data.complaint import Labels
-from data.policy_files import Policy, load_policy
+from data.complaint import LabelledComplaint
+from data.policy_files import load_policy
+from data.policy_schema import Policy
 from data.taxonomy import Taxonomy
-from models.bundle import load_bundle, write_manifest
+from models.bundle import LEXICAL, load_bundle, write_manifest
 from models.calibration import Fusion, Signals, TaskFusion, sigmoid, softmax
 from models.tokens import Windowing
 from models.triage import STRENGTHS, Reading, Triager
 from training.experiment import Experiment
 from training.fit import load_rows
+from training.lexical import fit_lexical
 from training.metrics import f1, kappa
 
 BIAS_PENALTY = 2.0
 SHRINKAGE = 20
-GRID = np.linspace(0.05, 0.95, 91)
+GRID = np.linspace(0.02, 0.98, 97)
 RED_BETA = 2.0
+SOURCES = ("model", "lexical", "rules")
 Link = Literal["sigmoid", "softmax"]
 
 
-def fit_fusion(readings: Sequence[Reading], labels: Sequence[Labels], taxonomy: Taxonomy, source: str = "model", rules: bool = True) -> Fusion:
-    """The fusion of ``source`` (a signal's name, or "" for none) with the rules, from fully labelled readings."""
-    names = [source] if source else []
-    fired = list(STRENGTHS) if rules else []
+def fit_fusion(
+    readings: Sequence[Reading], rows: Sequence[LabelledComplaint], taxonomy: Taxonomy, sources: Sequence[str] = SOURCES
+) -> Fusion:
+    """The fusion of the named sources, from readings of fully labelled rows."""
+    labels = [row.labels for row in rows]
+    names = [source for source in sources if source != "rules"]
+    fired = list(STRENGTHS) if "rules" in sources else []
     cards = [f"{card}_{strength}" for card in taxonomy.card_ids[1:] for strength in fired]
     types = np.array([[kind in (y.misconduct or ()) for kind in taxonomy.misconduct_ids] for y in labels], float)
     departments = np.array([taxonomy.department_ids.index(y.department or "other") for y in labels])
@@ -47,7 +53,23 @@ def fit_fusion(readings: Sequence[Reading], labels: Sequence[Labels], taxonomy: 
         misconduct=_with_type_thresholds(misconduct, [r.misconduct for r in readings], types),
         department=department,
         urgency=_with_card_thresholds(urgency, [r.urgency for r in readings], ranks),
-        assisting=0.25,
+        assisting=_assisting_threshold(department, readings, rows, taxonomy),
+    )
+
+
+def _assisting_threshold(
+    task: TaskFusion, readings: Sequence[Reading], rows: Sequence[LabelledComplaint], taxonomy: Taxonomy
+) -> float:
+    """The probability of best F1 for naming further departments; out of reach where nobody labelled any."""
+    known = [(reading, row.assisting) for reading, row in zip(readings, rows, strict=True) if row.assisting is not None]
+    if not any(named for _, named in known):
+        return 1.0
+    probabilities = np.stack([softmax(task.logits(reading.department)) for reading, _ in known])
+    probabilities[np.arange(len(known)), probabilities.argmax(axis=1)] = 0
+    true = np.array([[name in named for name in taxonomy.department_ids] for _, named in known])
+    said = probabilities[:, :, None] >= GRID
+    return float(
+        GRID[np.argmax([f1((said[..., i] & true).sum(), said[..., i].sum(), true.sum()) for i in range(len(GRID))])]
     )
 
 
@@ -67,7 +89,9 @@ def _fit_task(signals: Sequence[Signals], target: np.ndarray, names: Sequence[st
             loss = (np.logaddexp(0, logits) - target * logits).sum()
         slope = probabilities - target
         penalty = 0.5 * BIAS_PENALTY * ((bias - bias.mean()) ** 2).sum()
-        gradient = np.concatenate([np.einsum("rl,rnl->n", slope, inputs), slope.sum(axis=0) + BIAS_PENALTY * (bias - bias.mean())])
+        gradient = np.concatenate(
+            [np.einsum("rl,rnl->n", slope, inputs), slope.sum(axis=0) + BIAS_PENALTY * (bias - bias.mean())]
+        )
         return (loss + penalty) / rows, gradient / rows
 
     start = np.concatenate([np.full(count, 0.5), np.zeros(labels)])
@@ -100,7 +124,9 @@ def _with_type_thresholds(task: TaskFusion, signals: Sequence[Signals], target: 
     said = probabilities[:, :, None] >= GRID
     hits, predicted = (said & (target[:, :, None] > 0)).sum(axis=0), said.sum(axis=0)
     actual = target.sum(axis=0)
-    common = GRID[np.argmax([f1(h, p, actual.sum()) for h, p in zip(hits.sum(axis=0), predicted.sum(axis=0), strict=True)])]
+    common = GRID[
+        np.argmax([f1(h, p, actual.sum()) for h, p in zip(hits.sum(axis=0), predicted.sum(axis=0), strict=True)])
+    ]
     thresholds = []
     for kind, support in enumerate(actual):
         own = GRID[np.argmax([f1(h, p, support) for h, p in zip(hits[kind], predicted[kind], strict=True)])]
@@ -134,7 +160,9 @@ def calibrate(run: Path, bundle: Path, corpora: Sequence[Path], policy: Policy, 
     """Fit the fusion on split ``calibration`` and write the bundle's manifest."""
     experiment = json.loads((run / "experiment.json").read_text(encoding="utf-8"))
     windowing = Windowing(length=experiment["window"], overlap=experiment["overlap"])
-    rows = [row for row in load_rows(corpora, policy.taxonomy) if row.split == "calibration"]
+    rows = load_rows(corpora, policy.taxonomy)
+    fit_lexical([row for row in rows if row.split == "train"], policy.taxonomy).save(bundle / LEXICAL)
+    rows = [row for row in rows if row.split == "calibration"]
 
     def write(fusion: Fusion) -> None:
         write_manifest(
@@ -145,7 +173,7 @@ def calibrate(run: Path, bundle: Path, corpora: Sequence[Path], policy: Policy, 
     write(_unfitted(policy.taxonomy))
     triager = Triager(policy, load_bundle(bundle, policy.taxonomy))
     readings = triager.read([row.complaint for row in rows])
-    fusion = fit_fusion(readings, [row.labels for row in rows], policy.taxonomy)
+    fusion = fit_fusion(readings, rows, policy.taxonomy)
     write(fusion)
     return fusion
 
@@ -154,11 +182,13 @@ def _unfitted(taxonomy: Taxonomy) -> Fusion:
     """The model's logits as they are: enough to read signals with, decides nothing."""
 
     def task(labels: int, thresholds: int) -> TaskFusion:
-        return TaskFusion(weights={"model": np.ones(labels)}, bias=np.zeros(labels), thresholds=np.full(thresholds, 0.5))
+        return TaskFusion(
+            weights={"model": np.ones(labels)}, bias=np.zeros(labels), thresholds=np.full(thresholds, 0.5)
+        )
 
     types, departments, steps = len(taxonomy.misconduct), len(taxonomy.departments), len(taxonomy.cards) - 1
     return Fusion(
-        misconduct=task(types, types), department=task(departments, 0), urgency=task(steps, steps), assisting=0.25
+        misconduct=task(types, types), department=task(departments, 0), urgency=task(steps, steps), assisting=1.0
     )
 
 

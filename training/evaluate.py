@@ -1,8 +1,8 @@
-"""Measure the deciding function on labelled data: ``python -m training.evaluate --bundle … --data FILE … --report OUT``.
+"""Measure the deciding function: ``python -m training.evaluate --bundle … --data FILE … --report OUT``.
 
-Without ``--data`` it takes split ``test`` of the own corpus and of the files given with ``--corpus``, and adds rows for
-rules alone, the n-gram baseline and the model alone: each decides through ``models.triage``, with a fusion fitted to
-that source on split ``calibration``. Writes ``OUT.json`` and ``OUT.md``.
+Without ``--data`` it takes split ``test`` of the own corpus and of the files given with ``--corpus``, and adds columns
+for rules alone, the n-gram model alone and the fine-tuned model alone: each decides through ``models.triage``, with a
+fusion fitted to that source on split ``calibration``. Writes ``OUT.json`` and ``OUT.md``.
 """
 
 import argparse
@@ -22,10 +22,10 @@ from models.bundle import STARTER
 from models.triage import Reading, Triager
 from training.calibrate import fit_fusion
 from training.fit import load_rows
-from training.lexical import LexicalModel
 from training.metrics import LEAST_SUPPORT, Outcome, bootstrap, f1, headline, outcome, type_counts
 
 CHUNK = 128
+SOURCES = {"rules alone": ("rules",), "TF-IDF + linear": ("lexical",), "fine-tuned model": ("model",)}
 FIGURES = {
     "misconduct_micro_f1": "misconduct micro-F1",
     "misconduct_macro_f1": f"misconduct macro-F1 (support ≥ {LEAST_SUPPORT})",
@@ -55,24 +55,13 @@ def outcomes(triager: Triager, rows: Sequence[LabelledComplaint], readings: Sequ
     return found
 
 
-def compare_sources(
-    triager: Triager, rows: Sequence[LabelledComplaint]
-) -> dict[str, dict[str, list[Outcome]]]:
+def compare_sources(triager: Triager, rows: Sequence[LabelledComplaint]) -> dict[str, dict[str, list[Outcome]]]:
     """Outcomes on split ``test`` for each source of signals, for real messages and authored complaints apart."""
-    split = {name: [row for row in rows if row.split == name] for name in ("train", "calibration", "test")}
-    readings = {name: read_rows(triager, split[name]) for name in ("calibration", "test")}
-    lexical = LexicalModel(split["train"], triager.taxonomy)
-    for name, found in readings.items():
-        signals = lexical.signals([row.complaint.text for row in split[name]])
-        readings[name] = [
-            replace(r, misconduct={**r.misconduct, **m}, department={**r.department, **d}, urgency={**r.urgency, **u})
-            for r, (m, d, u) in zip(found, signals, strict=True)
-        ]
-    labels = [row.labels for row in split["calibration"]]
-    sources = {"rules alone": ("", True), "TF-IDF + linear": ("lexical", False), "model alone": ("model", False)}
+    split = {name: [row for row in rows if row.split == name] for name in ("calibration", "test")}
+    readings = {name: read_rows(triager, found) for name, found in split.items()}
     result: dict[str, dict[str, list[Outcome]]] = {}
-    for name, (source, with_rules) in sources.items():
-        fusion = fit_fusion(readings["calibration"], labels, triager.taxonomy, source, with_rules)
+    for name, sources in SOURCES.items():
+        fusion = fit_fusion(readings["calibration"], split["calibration"], triager.taxonomy, sources)
         result[name] = _by_origin(Triager(triager.policy, triager.bundle, fusion), split["test"], readings["test"])
     result["fusion (served)"] = _by_origin(triager, split["test"], readings["test"])
     return result

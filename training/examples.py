@@ -63,18 +63,18 @@ class Collator:
     def __init__(
         self, examples: Sequence[Example], tokenizer: ComplaintTokenizer, windowing: Windowing, masking: float = 0.0
     ) -> None:
-        self.examples, self.tokenizer, self.windowing, self.masking = examples, tokenizer, windowing, masking
+        self.examples, self._tokenizer, self.windowing, self.masking = examples, tokenizer, windowing, masking
 
     def _masked(self, batch: Batch) -> Tensor:
         ids = torch.from_numpy(batch.input_ids)
         if not self.masking:
             return ids
         chosen = (torch.rand(ids.shape) < self.masking) & torch.from_numpy(batch.clause_index >= 0)
-        return ids.masked_fill(chosen, self.tokenizer.mask)
+        return ids.masked_fill(chosen, self._tokenizer.mask)
 
     def __call__(self, rows: Sequence[dict[str, int]]) -> dict[str, Tensor]:
         chosen = [self.examples[row["index"]] for row in rows]
-        batch = self.tokenizer.collate([example.tokens for example in chosen], self.windowing)
+        batch = self._tokenizer.collate([example.tokens for example in chosen], self.windowing)
         return {
             "input_ids": self._masked(batch),
             "attention_mask": torch.from_numpy(batch.attention_mask),

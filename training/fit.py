@@ -18,6 +18,7 @@ from safetensors.torch import save_model
 from sklearn.metrics import f1_score
 from transformers import (
     EvalPrediction,
+    PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainerControl,
@@ -145,7 +146,9 @@ def fit(rows: Sequence[LabelledComplaint], experiment: Experiment, taxonomy: Tax
     set_seed(experiment.seed)
     torch.set_num_threads(max(1, torch.get_num_threads()))
     tokenizer = ComplaintTokenizer(load_tokenizer(experiment.base))
-    examples = {s: [make_example(r, tokenizer, taxonomy) for r in rows if r.split == s] for s in ("train", "calibration")}
+    examples = {
+        s: [make_example(r, tokenizer, taxonomy) for r in rows if r.split == s] for s in ("train", "calibration")
+    }
     examples = {split: [e for e in found if e.tokens.clauses] for split, found in examples.items()}
     model = build_model(experiment, taxonomy)
     model.weights = LossWeights(evidence=experiment.evidence_weight)
@@ -185,6 +188,7 @@ def fit(rows: Sequence[LabelledComplaint], experiment: Experiment, taxonomy: Tax
         optimizers=(optimizer(model, experiment), None),
         callbacks=[RichProgress()],
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(arguments.output_dir) if out.exists() else None)
     save_model(model, str(out / "model.safetensors"))
     (out / "experiment.json").write_text(json.dumps(experiment.as_dict(), indent=1), encoding="utf-8")
@@ -195,7 +199,9 @@ def fit(rows: Sequence[LabelledComplaint], experiment: Experiment, taxonomy: Tax
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", type=Path, nargs="*", default=[], help="further labelled files beside the own corpus")
+    parser.add_argument(
+        "--corpus", type=Path, nargs="*", default=[], help="further labelled files beside the own corpus"
+    )
     parser.add_argument("--experiment", type=Path, default=Path("training/experiments/starter.toml"))
     parser.add_argument("--base", help="local folder or hub name instead of the experiment's")
     parser.add_argument("--out", type=Path, required=True)

@@ -1,45 +1,55 @@
-"""The n-gram baseline: character TF-IDF with linear models, one for each task. It is measured, never served."""
+"""Fit the linear model over hashed character n-grams: TF-IDF and one logistic regression for each label."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
+from scipy.sparse import csr_matrix
+from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 
 from data.complaint import LabelledComplaint
 from data.taxonomy import Taxonomy
 from data.text import normalise
-from models.calibration import Signals
+from models.lexical import BUCKETS, LexicalScorer, citizen_text, grams
 
 ABSENT = -8.0
+INVERSE_PENALTY = 10.0
 
 
-class LexicalModel:
-    """Character 1–4-grams; its decision values take the place of the encoder's logits."""
+def fit_lexical(rows: Sequence[LabelledComplaint], taxonomy: Taxonomy) -> LexicalScorer:
+    """Weights for types, departments and urgency steps, in this order; unlabelled rows are left out of their task."""
+    matrix, idf = _features(rows)
+    weights = np.zeros((BUCKETS, _width(taxonomy)), np.float16)
+    bias = np.full(_width(taxonomy), ABSENT, np.float32)
+    for column, (known, target) in enumerate(_targets(rows, taxonomy)):
+        if target[known].any() and not target[known].all():
+            model = LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", solver="liblinear")
+            model.fit(matrix[known], target[known])
+            weights[:, column], bias[column] = model.coef_[0], model.intercept_[0]
+    return LexicalScorer(idf=idf, weights=weights, bias=bias)
 
-    def __init__(self, rows: Sequence[LabelledComplaint], taxonomy: Taxonomy) -> None:
-        self.taxonomy = taxonomy
-        self._grams = TfidfVectorizer(analyzer="char", ngram_range=(1, 4), min_df=3, max_features=120_000, sublinear_tf=True)
-        features = self._grams.fit_transform([normalise(row.complaint.text).text for row in rows])
-        types, departments, cards = taxonomy.misconduct_ids, taxonomy.department_ids, taxonomy.card_ids
-        said = np.array([[kind in (row.labels.misconduct or ()) for kind in types] for row in rows])
-        self._types = [self._fit(features, column) for column in said.T]
-        named = np.array([departments.index(row.labels.department or "other") for row in rows])
-        self._departments = [self._fit(features, named == index) for index in range(len(departments))]
-        ranks = np.array([cards.index(row.labels.urgency or cards[0]) for row in rows])
-        self._steps = [self._fit(features[ranks >= step], ranks[ranks >= step] > step) for step in range(len(cards) - 1)]
 
-    @staticmethod
-    def _fit(features: object, target: np.ndarray) -> LogisticRegression | None:
-        if not target.any() or target.all():
-            return None
-        return LogisticRegression(C=10, class_weight="balanced", solver="liblinear").fit(features, target)
+def _width(taxonomy: Taxonomy) -> int:
+    return len(taxonomy.misconduct) + len(taxonomy.departments) + len(taxonomy.cards) - 1
 
-    def signals(self, texts: Sequence[str]) -> list[tuple[Signals, Signals, Signals]]:
-        """For each text the signal ``lexical`` of misconduct, department and urgency."""
-        features = self._grams.transform([normalise(text).text for text in texts])
-        tasks = [
-            np.stack([m.decision_function(features) if m else np.full(len(texts), ABSENT) for m in models], axis=1)
-            for models in (self._types, self._departments, self._steps)
-        ]
-        return [({"lexical": m}, {"lexical": d}, {"lexical": u}) for m, d, u in zip(*tasks, strict=True)]
+
+def _features(rows: Sequence[LabelledComplaint]) -> tuple[csr_matrix, np.ndarray]:
+    """TF-IDF rows of unit length and the idf of every bucket."""
+    found = [grams(citizen_text(row.complaint, normalise(row.complaint.text))) for row in rows]
+    starts = np.cumsum([0, *(len(one.buckets) for one in found)])
+    data = np.concatenate([one.values for one in found])
+    counts = csr_matrix((data, np.concatenate([one.buckets for one in found]), starts), shape=(len(rows), BUCKETS))
+    tfidf = TfidfTransformer().fit(counts)
+    return tfidf.transform(counts), tfidf.idf_.astype(np.float32)
+
+
+def _targets(rows: Sequence[LabelledComplaint], taxonomy: Taxonomy) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For every column the rows it is known for and its target there."""
+    labels = [row.labels for row in rows]
+    typed = np.array([y.misconduct is not None for y in labels])
+    named = np.array([y.department is not None for y in labels])
+    ranks = np.array([taxonomy.card_ids.index(y.urgency) if y.urgency else -1 for y in labels])
+    types = [(typed, np.array([kind in (y.misconduct or ()) for y in labels])) for kind in taxonomy.misconduct_ids]
+    departments = [(named, np.array([y.department == name for y in labels])) for name in taxonomy.department_ids]
+    steps = [(ranks >= step, ranks > step) for step in range(len(taxonomy.cards) - 1)]
+    return types + departments + steps

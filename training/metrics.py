@@ -109,14 +109,20 @@ def _share(hits: NDArray[np.bool_]) -> float:
 
 
 def bootstrap(
-    outcomes: Sequence[Outcome], figures: Callable[[Sequence[Outcome]], dict[str, float]], rounds: int = 300, seed: int = 7
+    outcomes: Sequence[Outcome],
+    figures: Callable[[Sequence[Outcome]], dict[str, float]],
+    rounds: int = 300,
+    seed: int = 7,
 ) -> dict[str, tuple[float, float]]:
     """95 % percentile intervals of every figure over resampled outcomes."""
     random = np.random.default_rng(seed)
     draws = [figures([outcomes[i] for i in random.integers(len(outcomes), size=len(outcomes))]) for _ in range(rounds)]
     with np.errstate(all="ignore"):
         return {
-            name: (float(np.nanpercentile([d[name] for d in draws], 2.5)), float(np.nanpercentile([d[name] for d in draws], 97.5)))
+            name: (
+                float(np.nanpercentile([d[name] for d in draws], 2.5)),
+                float(np.nanpercentile([d[name] for d in draws], 97.5)),
+            )
             for name in draws[0]
             if not all(np.isnan(d[name]) for d in draws)
         }

@@ -1,0 +1,173 @@
+"""The JSON of answers, the same for HTTP and the command line.
+
+Wire types are not domain types: these names are a promise to callers, fields may be added but none renamed.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Annotated, Any, NotRequired
+
+from pydantic import Field
+from starlette.responses import JSONResponse
+from typing_extensions import TypedDict
+
+from data.policy_schema import Policy
+from models.evidence import Evidence
+from models.triage import DepartmentTag, MisconductTag, Triage, UrgencyTag, Versions
+
+DIGITS = 4
+
+
+Probability = Annotated[float, Field(ge=0, le=1, description="经校准的概率，四位小数")]
+
+
+class EvidenceJson(TypedDict):
+    """证据：原文中的一段，按 Unicode 码位计，end 不含。"""
+
+    start: int
+    end: int
+    text: Annotated[str, Field(description="与原文 [start:end] 完全一致")]
+    source: Annotated[str, Field(description="model 表示模型，rule:编号 表示哪条规则")]
+    turn: NotRequired[Annotated[int, Field(description="按轮次给出的通话：第几轮（从 0 起），start/end 在该轮之内")]]
+
+
+class MisconductJson(TypedDict):
+    """反映的一类问题。"""
+
+    type: str
+    zh: str
+    family: Annotated[str, Field(description="所属大类")]
+    probability: Probability
+    basis: Annotated[list[str], Field(description="所依据的条款编号，文字见 GET /v1/taxonomy")]
+    evidence: list[EvidenceJson]
+
+
+class CandidateJson(TypedDict):
+    """次选的责任部门。"""
+
+    id: str
+    probability: Probability
+
+
+class DepartmentJson(TypedDict):
+    """责任部门。"""
+
+    id: str
+    zh: str
+    probability: Probability
+    evidence: list[EvidenceJson]
+    unit: Annotated[str | None, Field(description="原文点名的具体单位在单位名录中的编号")]
+    unit_zh: Annotated[str | None, Field(description="该单位全称")]
+    assisting: Annotated[list[str], Field(description="协办部门")]
+    candidates: list[CandidateJson]
+
+
+class UrgencyJson(TypedDict):
+    """紧急程度：蓝、黄、红牌。"""
+
+    card: str
+    zh: str
+    probability: Probability
+    evidence: list[EvidenceJson]
+
+
+class VersionsJson(TypedDict):
+    """由哪些版本得出。"""
+
+    bundle: str
+    taxonomy: str
+    rules: str
+
+
+class TriageJson(TypedDict):
+    """一条投诉的研判结果。"""
+
+    id: str
+    misconduct: list[MisconductJson]
+    department: DepartmentJson
+    urgency: UrgencyJson
+    versions: VersionsJson
+
+
+class RejectedJson(TypedDict):
+    """没有研判的一条投诉及原因。"""
+
+    index: Annotated[int, Field(description="在请求中的序号（从 0 起）")]
+    id: str
+    code: Annotated[str, Field(description="原因，供程序判断")]
+    detail: Annotated[str, Field(description="原因，供人阅读")]
+    field: Annotated[str, Field(description="有误的字段，整条有误时为空")]
+
+
+class TriageAnswer(TypedDict):
+    """对一批投诉的回答：triages 按原顺序，未研判的在 rejected。"""
+
+    request_id: str
+    triages: list[TriageJson]
+    rejected: list[RejectedJson]
+
+
+class Json(JSONResponse):
+    """JSON with Chinese as it is; a half of a surrogate pair, which is no character, becomes ``?``."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+
+
+def triage_json(triage: Triage, policy: Policy) -> TriageJson:
+    """The JSON of one triage; ``policy`` is the one that decided and names what the ids stand for."""
+    return TriageJson(
+        id=triage.id,
+        misconduct=[_misconduct(tag, policy) for tag in triage.misconduct],
+        department=_department(triage.department, policy),
+        urgency=_urgency(triage.urgency, policy),
+        versions=versions_json(triage.versions),
+    )
+
+
+def versions_json(versions: Versions) -> VersionsJson:
+    """What decided."""
+    return VersionsJson(bundle=versions.bundle, taxonomy=versions.taxonomy, rules=versions.rules)
+
+
+def _misconduct(tag: MisconductTag, policy: Policy) -> MisconductJson:
+    kind = policy.taxonomy.misconduct_type(tag.type)
+    return MisconductJson(
+        type=tag.type,
+        zh=kind.zh,
+        family=kind.family,
+        probability=round(tag.probability, DIGITS),
+        basis=list(kind.basis),
+        evidence=_evidence(tag.evidence),
+    )
+
+
+def _department(tag: DepartmentTag, policy: Policy) -> DepartmentJson:
+    return DepartmentJson(
+        id=tag.id,
+        zh=policy.taxonomy.department(tag.id).zh,
+        probability=round(tag.probability, DIGITS),
+        evidence=_evidence(tag.evidence),
+        unit=tag.unit,
+        unit_zh=None if tag.unit is None else policy.units[tag.unit].zh,
+        assisting=list(tag.assisting),
+        candidates=[CandidateJson(id=id, probability=round(chance, DIGITS)) for id, chance in tag.candidates],
+    )
+
+
+def _urgency(tag: UrgencyTag, policy: Policy) -> UrgencyJson:
+    card = next(card for card in policy.taxonomy.cards if card.id == tag.card)
+    return UrgencyJson(
+        card=tag.card, zh=card.zh, probability=round(tag.probability, DIGITS), evidence=_evidence(tag.evidence)
+    )
+
+
+def _evidence(found: Iterable[Evidence]) -> list[EvidenceJson]:
+    return [_span(one) for one in found]
+
+
+def _span(one: Evidence) -> EvidenceJson:
+    span = EvidenceJson(start=one.start, end=one.end, text=one.text, source=one.source)
+    if one.turn is not None:
+        span["turn"] = one.turn
+    return span
