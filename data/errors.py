@@ -40,7 +40,7 @@ class PolicyError(FenzhenError):
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
-        super().__init__(f"{len(self.faults)} fault(s) in the policy files:\n" + "\n".join(map(str, self.faults)))
+        super().__init__(f"规则目录有 {len(self.faults)} 处错误：\n" + "\n".join(map(str, self.faults)))
 
 
 class InputError(FenzhenError):

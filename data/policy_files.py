@@ -19,7 +19,7 @@ def load_policy(folder: Path | None = None) -> Policy:
         folder = Path(os.environ["FENZHEN_POLICY_DIR"])
     loader = PolicyReader(folder)
     if folder and not folder.is_dir():
-        raise PolicyError([Fault(file=str(folder), line=None, what="is not a folder (FENZHEN_POLICY_DIR)")])
+        raise PolicyError([Fault(file=str(folder), line=None, what="不是文件夹（FENZHEN_POLICY_DIR）")])
     taxonomy = _taxonomy(loader)
     clauses = loader.read(loader.path("clauses.yaml"), "clauses.yaml", ClausesFile)
     directory = loader.read(loader.path("directory.yaml"), "directory.yaml", DirectoryFile)
@@ -50,7 +50,7 @@ def _words(loader: PolicyReader) -> list[str]:
     try:
         return loader.path("dictionary.txt").read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
-        loader.faults.append(Fault(file="dictionary.txt", line=None, what=f"cannot be read: {error}"))
+        loader.faults.append(Fault(file="dictionary.txt", line=None, what=f"读不了（应为 UTF-8 编码的文本）：{error}"))
         return []
 
 

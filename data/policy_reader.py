@@ -11,6 +11,24 @@ from data.errors import Fault
 from data.policy_schema import Strict
 
 SHIPPED = Path(__file__).parent / "policy"
+EXPECTED = {
+    "missing": "缺少这一项",
+    "extra_forbidden": "不认识的字段",
+    "string_type": "应是文字（数字、是非等请加引号）",
+    "string_pattern_mismatch": "写法不对，应符合 {pattern}",
+    "literal_error": "应是 {expected} 之一",
+    "too_short": "至少要有 {min_length} 项",
+    "int_type": "应是整数",
+    "int_parsing": "应是整数",
+    "float_type": "应是数字",
+    "float_parsing": "应是数字",
+    "bool_type": "应是 true 或 false",
+    "bool_parsing": "应是 true 或 false",
+    "tuple_type": "应是列表",
+    "dict_type": "应是一组“键: 值”",
+    "model_type": "应是一组“键: 值”",
+    "model_attributes_type": "应是一组“键: 值”",
+}
 _YamlLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, ten times faster where libyaml is built in
 
 
@@ -64,22 +82,23 @@ class PolicyReader:
             return model.model_validate(source.data), source
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else None
-            self.faults.append(Fault(file=name, line=line, what=f"not valid YAML: {error.problem}"))
+            self.faults.append(Fault(file=name, line=line, what=f"不是有效的 YAML：{error.problem}"))
         except yaml.YAMLError as error:
-            self.faults.append(Fault(file=name, line=None, what=f"not valid YAML: {error}"))
+            self.faults.append(Fault(file=name, line=None, what=f"不是有效的 YAML：{error}"))
         except (OSError, UnicodeDecodeError) as error:
-            self.faults.append(Fault(file=name, line=None, what=f"cannot be read: {error}"))
+            self.faults.append(Fault(file=name, line=None, what=f"读不了（应为 UTF-8 编码的文本）：{error}"))
         except ValidationError as error:
             for item in error.errors():
                 where = ".".join(str(part) for part in item["loc"])
-                self.faults.append(source.fault(f"{where}: {item['msg']}", *item["loc"]))
+                said = EXPECTED.get(item["type"], item["msg"]).format_map(item.get("ctx", {}))
+                self.faults.append(source.fault(f"{where}：{said}", *item["loc"]))
         return None
 
     def known(self, source: Source, value: str, ids: Iterable[str], what: str, *location: Any) -> None:
         if value not in set(ids):
-            self.faults.append(source.fault(f"{what} {value!r} is not known", *location))
+            self.faults.append(source.fault(f"{what}“{value}”不存在", *location))
 
     def unique(self, source: Source, seen: set[str], value: str, what: str, *location: Any) -> None:
         if value in seen:
-            self.faults.append(source.fault(f"{what} {value!r} occurs twice", *location))
+            self.faults.append(source.fault(f"{what}“{value}”重复出现", *location))
         seen.add(value)

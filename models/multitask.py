@@ -31,8 +31,8 @@ class TriageModel(nn.Module):
         self.department = DepartmentHead(hidden, departments)
         self.urgency = UrgencyHead(hidden, cards)
         self.weights = LossWeights()
-        self.register_buffer("positive_weight", torch.ones(types), persistent=False)
-        self.register_buffer("step_weight", torch.ones(cards - 1), persistent=False)
+        self.positive_weight = nn.Buffer(torch.ones(types), persistent=False)
+        self.step_weight = nn.Buffer(torch.ones(cards - 1), persistent=False)
 
     def token_scores(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(W, T) ids to (W, T, types + 1 + departments + cards - 1) scores."""
@@ -63,7 +63,7 @@ class TriageModel(nn.Module):
         documents = len(department)
         scores = self.clause_scores(self.token_scores(input_ids, attention_mask), clause_index, len(clause_document))
         split = [self.misconduct.score.out_features, self.department.score.out_features]
-        m, d, u = scores.split([*split, scores.shape[-1] - sum(split)], dim=-1)
+        m, d, u = torch.split(scores, [*split, scores.shape[-1] - sum(split)], dim=-1)
         type_logits = self.misconduct.pool(m, clause_document, clause_alleges, documents)
         department_logits = self.department.pool(d, clause_document, documents)
         step_logits = self.urgency.pool(u, clause_document, documents)

@@ -30,7 +30,7 @@ class Logits:
 
 def _softmax(values: Array) -> Array:
     raised: Array = np.exp(values - values.max(axis=0, keepdims=True))
-    return raised / raised.sum(axis=0, keepdims=True)
+    return np.asarray(raised / raised.sum(axis=0, keepdims=True), np.float32)
 
 
 def _peak(scores: Array) -> Array:

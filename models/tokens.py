@@ -137,7 +137,9 @@ class ComplaintTokenizer:
 
 def _owners(offsets: Sequence[tuple[int, int]], base: int, spans: Sequence[Span]) -> tuple[list[int], list[int]]:
     """For each token the rank of its clause among the clauses that own a token, and those clauses."""
-    owners, used, at = [], [], 0
+    owners: list[int] = []
+    used: list[int] = []
+    at = 0
     for start, end in offsets:
         last = base + end - 1 if end > start else base + start
         while at < len(spans) and spans[at].end <= last:

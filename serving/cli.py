@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def error_text(error: FenzhenError) -> str:
     """The error as a person reads it."""
     if isinstance(error, PolicyError):
-        return "\n".join((f"规则目录有 {len(error.faults)} 处错误：", *map(str, error.faults)))
+        return str(error)
     return f"错误：模型包不能用：{error}" if isinstance(error, BundleError) else f"错误：{error}"
 
 

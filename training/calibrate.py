@@ -108,7 +108,7 @@ def _fit_steps(signals: Sequence[Signals], ranks: np.ndarray, names: Sequence[st
     """Each step on the rows that reach it, with weights of its own."""
     fitted = []
     for step in range(steps):
-        reached = np.flatnonzero(ranks >= step)
+        reached = [int(i) for i in np.flatnonzero(ranks >= step)]
         chosen = [{name: signals[i][name][step : step + 1] for name in names} for i in reached]
         fitted.append(_fit_task(chosen, (ranks[reached] > step).astype(float)[:, None], names, "sigmoid"))
     return TaskFusion(

@@ -8,7 +8,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -26,7 +26,6 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
-from transformers.trainer_utils import get_last_checkpoint
 
 from data.complaint import LabelledComplaint
 from data.labelled import read_corpus, read_labelled
@@ -39,6 +38,7 @@ from training.examples import Collator, Example, make_example
 from training.experiment import Experiment
 from training.splits import assign_splits
 
+Arrays = tuple[np.ndarray, ...]
 LABELS = ["misconduct", "quoted", "department", "urgency"]
 
 
@@ -89,19 +89,20 @@ def set_class_weights(model: TriageModel, examples: Sequence[Example]) -> None:
     """Weights of positives: the square root of negatives per positive, between 1 and 4."""
     targets = np.stack([e.misconduct for e in examples])
     share = np.nanmean(targets, axis=0).clip(1e-4, 0.5)
-    model.positive_weight = torch.tensor(np.sqrt((1 - share) / share).clip(1, 4), dtype=torch.float32)
+    model.positive_weight.copy_(torch.from_numpy(np.sqrt((1 - share) / share).clip(1, 4)))
     ranks = np.array([e.urgency for e in examples])
     steps = []
     for step in range(len(model.step_weight)):
         above = (ranks[ranks >= step] > step).mean().clip(1e-3, 0.5)
         steps.append(float(np.sqrt((1 - above) / above).clip(1, 4)))
-    model.step_weight = torch.tensor(steps)
+    model.step_weight.copy_(torch.tensor(steps))
 
 
 def quick_metrics(prediction: EvalPrediction) -> dict[str, float]:
     """Figures to watch while training, at fixed thresholds; the reported ones come from `training.evaluate`."""
-    types, departments, steps = prediction.predictions[:3]
-    misconduct, _, department, urgency = prediction.label_ids
+    outputs, labels = cast(Arrays, prediction.predictions), cast(Arrays, prediction.label_ids)
+    types, departments, steps = outputs[:3]
+    misconduct, _, department, urgency = labels
     known = ~np.isnan(misconduct).any(axis=1)
     rank = (steps[:, 0] > 0).astype(int) * (1 + (steps[:, 1] > 0))
     return {
@@ -124,6 +125,12 @@ def optimizer(model: TriageModel, experiment: Experiment) -> torch.optim.AdamW:
 
 def _dataset(examples: Sequence[Example]) -> Dataset:
     return Dataset.from_dict({"index": list(range(len(examples))), "length": [len(e.tokens) for e in examples]})
+
+
+def _newest_checkpoint(folder: Path) -> str | None:
+    """The newest complete checkpoint; the state is what the trainer writes last."""
+    complete = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
+    return str(max(complete, key=lambda path: int(path.name.split("-")[1]))) if complete else None
 
 
 class _Trainer(Trainer):
@@ -189,7 +196,7 @@ def fit(rows: Sequence[LabelledComplaint], experiment: Experiment, taxonomy: Tax
         callbacks=[RichProgress()],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(arguments.output_dir) if out.exists() else None)
+    trainer.train(resume_from_checkpoint=_newest_checkpoint(out / "checkpoints"))
     save_model(model, str(out / "model.safetensors"))
     (out / "experiment.json").write_text(json.dumps(experiment.as_dict(), indent=1), encoding="utf-8")
     (out / "encoder.json").write_text(model.encoder.config.to_json_string(), encoding="utf-8")

@@ -39,6 +39,7 @@ def _features(rows: Sequence[LabelledComplaint]) -> tuple[csr_matrix, np.ndarray
     starts = np.cumsum([0, *(len(one.buckets) for one in found)])
     data = np.concatenate([one.values for one in found])
     counts = csr_matrix((data, np.concatenate([one.buckets for one in found]), starts), shape=(len(rows), BUCKETS))
+    counts.sort_indices()
     tfidf = TfidfTransformer().fit(counts)
     return tfidf.transform(counts), tfidf.idf_.astype(np.float32)
 

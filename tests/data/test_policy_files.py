@@ -78,14 +78,14 @@ misconduct:
   types:
     buck_passing: {family: inaction, zh: 推诿, basis: [P1], is: 推给别人}
     slow:
-      family: sloth  # FAULT family 'sloth'
+      family: sloth  # FAULT 大类“sloth”
       zh: 拖延
-      basis: [P1, P9]  # FAULT clause 'P9'
+      basis: [P1, P9]  # FAULT 条款“P9”
       is: 慢
 departments:
   tax: {zh: 税务局}
   other: {zh: 其他}
-urgency:  # FAULT ranks must be 0, 1, 2
+urgency:  # FAULT rank 应为 0、1、2
   blue: {zh: 蓝, rank: 0, is: 缓}
   yellow: {zh: 黄, rank: 1, is: 中}
   red: {zh: 红, rank: 3, is: 急}
@@ -94,9 +94,9 @@ urgency:  # FAULT ranks must be 0, 1, 2
 plans:
   P: {zh: 方案}
 clauses:
-  - {id: P1, plan: P, heading: 一, zh: 甲, units: [tax, police]}  # FAULT department 'police'
-  - id: P1  # FAULT clause 'P1' occurs twice
-    plan: Q  # FAULT plan 'Q'
+  - {id: P1, plan: P, heading: 一, zh: 甲, units: [tax, police]}  # FAULT 责任部门“police”
+  - id: P1  # FAULT 条款“P1”重复出现
+    plan: Q  # FAULT 方案“Q”
     heading: 二
     zh: 乙
 """,
@@ -104,40 +104,40 @@ clauses:
 units:
   - id: city
     zh: 市局
-    department: customs  # FAULT department 'customs'
-    superior: county  # FAULT unit 'city' is its own superior
+    department: customs  # FAULT 责任部门“customs”
+    superior: county  # FAULT 单位“city”成了自己的上级
   - id: county
     zh: 县局
     department: tax
-    superior: city  # FAULT unit 'county' is its own superior
+    superior: city  # FAULT 单位“county”成了自己的上级
   - id: town
     zh: 镇所
     department: tax
-    aliases: [县局]  # FAULT name or alias '县局' occurs twice
-    superior: moon  # FAULT superior 'moon'
-  - id: town  # FAULT unit 'town' occurs twice
+    aliases: [县局]  # FAULT 名称或别名“县局”重复出现
+    superior: moon  # FAULT 上级单位“moon”
+  - id: town  # FAULT 单位“town”重复出现
     zh: 乡所
     department: tax
   - id: hall
     zh: 大厅
     department: tax
-    superior: hall  # FAULT unit 'hall' is its own superior
+    superior: hall  # FAULT 单位“hall”成了自己的上级
 """,
     "deadlines.yaml": """\
 cards:
-  red:  # FAULT respond_hours or respond_working_days
+  red:  # FAULT respond_hours 与 respond_working_days
     respond_hours: 2
     respond_working_days: 1
-  blue:  # FAULT respond_hours or respond_working_days
+  blue:  # FAULT respond_hours 与 respond_working_days
     note: 无
-  green:  # FAULT card 'green'
+  green:  # FAULT 牌“green”
     respond_hours: 1
 """,
     "rules/a_not_yaml.yaml": """\
 rules:
   - id: aa-001
     terms: [甲
-    strength: strong  # FAULT not valid YAML
+    strength: strong  # FAULT 不是有效的 YAML
 """,
     "rules/b_wrong_fields.yaml": """\
 rules:
@@ -164,22 +164,22 @@ guards:
     "rules/c_wrong_labels.yaml": """\
 rules:
   - id: cc-001
-    supports: {misconduct: arson}  # FAULT misconduct 'arson'
+    supports: {misconduct: arson}  # FAULT 问题类型“arson”
     strength: strong
     terms: [甲]
     examples: {match: [甲, 乙], no_match: [甲, 乙]}
-  - id: cc-001  # FAULT rule 'cc-001' occurs twice
-    supports: {department: customs}  # FAULT department 'customs'
+  - id: cc-001  # FAULT 规则“cc-001”重复出现
+    supports: {department: customs}  # FAULT 责任部门“customs”
     strength: strong
     terms: [甲]
     examples: {match: [甲, 乙], no_match: [甲, 乙]}
   - id: cc-002
-    supports: {misconduct: slow, department: tax}  # FAULT supports names exactly one label
+    supports: {misconduct: slow, department: tax}  # FAULT supports 应恰好写一个标签
     strength: strong
     terms: [甲]
     examples: {match: [甲, 乙], no_match: [甲, 乙]}
   - id: cc-003
-    supports: {}  # FAULT supports names exactly one label
+    supports: {}  # FAULT supports 应恰好写一个标签
     strength: strong
     terms: [甲]
     examples: {match: [甲, 乙], no_match: [甲, 乙]}
@@ -188,16 +188,16 @@ guards:
 """,
     "rules/d_later_file.yaml": """\
 rules:
-  - id: cc-002  # FAULT rule 'cc-002' occurs twice
+  - id: cc-002  # FAULT 规则“cc-002”重复出现
     supports: {misconduct: slow}
     strength: strong
     terms: [甲]
     examples: {match: [甲, 乙], no_match: [甲, 乙]}
 guards:
-  - {id: neg, kind: negation, cues: [没有], where: before, reach: clause}  # FAULT guard 'neg' occurs twice
+  - {id: neg, kind: negation, cues: [没有], where: before, reach: clause}  # FAULT 防线“neg”重复出现
 """,
 }
-MISSING_CARD = ("deadlines.yaml", 1, "card 'yellow' has no entry")
+MISSING_CARD = ("deadlines.yaml", 1, "缺少“yellow”牌的时限")
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:
@@ -263,8 +263,8 @@ def test_the_message_has_one_line_for_each_fault(tmp_path: Path) -> None:
     with pytest.raises(PolicyError) as caught:
         load_policy(tmp_path)
     head, *lines = str(caught.value).splitlines()
-    assert head.startswith("3 fault(s)")
-    assert lines == [f"deadlines.yaml:1: card '{card}' has no entry" for card in ("blue", "yellow", "red")]
+    assert head == "规则目录有 3 处错误："
+    assert lines == [f"deadlines.yaml:1: 缺少“{card}”牌的时限" for card in ("blue", "yellow", "red")]
     assert caught.value.code == "policy_invalid"
 
 
@@ -286,12 +286,12 @@ def test_a_file_of_another_shape(tmp_path: Path, name: str, text: str, line: int
 def test_a_file_in_another_encoding_is_a_fault(tmp_path: Path, name: str) -> None:
     (write(tmp_path, SMALL) / name).write_bytes("窗口：推诿扯皮\n".encode("gb18030"))
     (fault, *_) = faults_of(tmp_path)
-    assert fault[0] == name and "cannot be read" in fault[2]
+    assert fault[0] == name and "读不了" in fault[2]
 
 
 def test_a_file_with_control_characters_is_a_fault(tmp_path: Path) -> None:
     (fault,) = faults_of(write(tmp_path, SMALL | {"deadlines.yaml": "cards:\n  red: \x07\n"}))
-    assert fault[0] == "deadlines.yaml" and "not valid YAML" in fault[2]
+    assert fault[0] == "deadlines.yaml" and "不是有效的 YAML" in fault[2]
 
 
 def test_a_term_of_nothing_but_the_gap_mark_is_a_fault(tmp_path: Path) -> None:
@@ -320,13 +320,13 @@ def test_rules_are_replaced_as_a_folder(tmp_path: Path, policy: Policy) -> None:
 def test_a_fault_of_the_own_file_against_a_shipped_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, {"directory.yaml": "units:\n  - {id: mine, zh: 甲, department: customs}\n"})
     monkeypatch.setenv("FENZHEN_POLICY_DIR", str(tmp_path))
-    with pytest.raises(PolicyError, match=r"directory\.yaml:2: department 'customs' is not known"):
+    with pytest.raises(PolicyError, match=r"directory\.yaml:2: 责任部门“customs”不存在"):
         load_policy()
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     ((file, line, what),) = faults_of(tmp_path / "nowhere")
-    assert (file, line) == (str(tmp_path / "nowhere"), None) and "is not a folder" in what
+    assert (file, line) == (str(tmp_path / "nowhere"), None) and "不是文件夹" in what
 
 
 def test_the_digest_of_the_rules_leaves_examples_out(tmp_path: Path) -> None:

@@ -92,4 +92,6 @@ def test_the_agents_words_teach_nothing(taxonomy: Taxonomy) -> None:
         )
         for text, types, department, card in SAID
     ]
-    assert fit_lexical(spoken, taxonomy).scores("鲲鹏").tolist() == fit_lexical(rows(), taxonomy).scores("鲲鹏").tolist()
+    assert (
+        fit_lexical(spoken, taxonomy).scores("鲲鹏").tolist() == fit_lexical(rows(), taxonomy).scores("鲲鹏").tolist()
+    )

@@ -107,7 +107,12 @@ def test_a_triage_against_its_labels(taxonomy: Taxonomy) -> None:
         id="c",
         misconduct=tuple(tags),
         department=DepartmentTag(
-            id="tax", probability=0.5, evidence=(), unit=None, assisting=(), candidates=(("health", 0.2), ("other", 0.1))
+            id="tax",
+            probability=0.5,
+            evidence=(),
+            unit=None,
+            assisting=(),
+            candidates=(("health", 0.2), ("other", 0.1)),
         ),
         urgency=UrgencyTag(card="red", probability=0.6, evidence=()),
         versions=Versions(bundle="b", taxonomy="t", rules="r"),
