@@ -66,6 +66,11 @@ class Labels:
     evidence: Mapping[str, str] = field(default_factory=dict)
     sure: bool = True
 
+    @property
+    def complete(self) -> bool:
+        """Whether all three dimensions are labelled."""
+        return self.misconduct is not None and self.department is not None and self.urgency is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledComplaint:

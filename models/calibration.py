@@ -81,7 +81,7 @@ class Fusion:
 
     def as_json(self) -> dict[str, Any]:
         tasks = {name: getattr(self, name).as_json() for name in ("misconduct", "department", "urgency")}
-        return {**tasks, "assisting": self.assisting}
+        return {**tasks, "assisting": round(self.assisting, 6)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Fusion":

@@ -67,7 +67,8 @@ class EvidenceFinder:
         ]
 
     def _gather(self, reading: "Reading", scores: np.ndarray, found: list[tuple[Span, str]]) -> tuple[Evidence, ...]:
-        spans = [(span, "model") for span in _peak(reading, scores)]
+        convinced = not found or bool((scores > 0).any())
+        spans = [(span, "model") for span in _peak(reading, scores)] if convinced else []
         return tuple(_evidence(reading.complaint, reading.tokens.text, span, source) for span, source in spans + found)
 
 

@@ -26,6 +26,8 @@ from training.lexical import fit_lexical
 from training.metrics import f1, kappa
 
 BIAS_PENALTY = 2.0
+WEIGHT_PENALTY = 4.0
+USUAL_WEIGHT = 0.5
 SHRINKAGE = 20
 GRID = np.linspace(0.02, 0.98, 97)
 RED_BETA = 2.0
@@ -74,7 +76,8 @@ def _assisting_threshold(
 
 
 def _fit_task(signals: Sequence[Signals], target: np.ndarray, names: Sequence[str], link: Link) -> TaskFusion:
-    """One weight per signal, shared by all labels and never negative, and a penalised bias per label."""
+    """One weight per signal, shared by all labels, never negative and drawn to USUAL_WEIGHT where the data say little;
+    and a penalised bias per label."""
     inputs = np.stack([[s[name] for name in names] for s in signals])
     rows, count, labels = inputs.shape
 
@@ -88,13 +91,13 @@ def _fit_task(signals: Sequence[Signals], target: np.ndarray, names: Sequence[st
             probabilities = sigmoid(logits)
             loss = (np.logaddexp(0, logits) - target * logits).sum()
         slope = probabilities - target
-        penalty = 0.5 * BIAS_PENALTY * ((bias - bias.mean()) ** 2).sum()
-        gradient = np.concatenate(
-            [np.einsum("rl,rnl->n", slope, inputs), slope.sum(axis=0) + BIAS_PENALTY * (bias - bias.mean())]
-        )
+        away = weights - USUAL_WEIGHT
+        penalty = 0.5 * BIAS_PENALTY * ((bias - bias.mean()) ** 2).sum() + 0.5 * WEIGHT_PENALTY * (away**2).sum()
+        by_weight = np.einsum("rl,rnl->n", slope, inputs) + WEIGHT_PENALTY * away
+        gradient = np.concatenate([by_weight, slope.sum(axis=0) + BIAS_PENALTY * (bias - bias.mean())])
         return (loss + penalty) / rows, gradient / rows
 
-    start = np.concatenate([np.full(count, 0.5), np.zeros(labels)])
+    start = np.concatenate([np.full(count, USUAL_WEIGHT), np.zeros(labels)])
     bounds = [(0, None)] * count + [(-12, 12)] * labels
     found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500}).x
     return TaskFusion(
@@ -156,13 +159,12 @@ def _f_beta(said: np.ndarray, true: np.ndarray) -> float:
     return float((1 + weight) * hits / max(weight * true.sum() + said.sum(), 1))
 
 
-def calibrate(run: Path, bundle: Path, corpora: Sequence[Path], policy: Policy, name: str) -> Fusion:
-    """Fit the fusion on split ``calibration`` and write the bundle's manifest."""
+def calibrate(run: Path, bundle: Path, rows: Sequence[LabelledComplaint], policy: Policy, name: str) -> Fusion:
+    """Fit the n-gram model on split ``train`` and the fusion on split ``calibration``, and write the manifest."""
     experiment = json.loads((run / "experiment.json").read_text(encoding="utf-8"))
     windowing = Windowing(length=experiment["window"], overlap=experiment["overlap"])
-    rows = load_rows(corpora, policy.taxonomy)
     fit_lexical([row for row in rows if row.split == "train"], policy.taxonomy).save(bundle / LEXICAL)
-    rows = [row for row in rows if row.split == "calibration"]
+    held_out = [row for row in rows if row.split == "calibration" and row.labels.complete]
 
     def write(fusion: Fusion) -> None:
         write_manifest(
@@ -172,8 +174,8 @@ def calibrate(run: Path, bundle: Path, corpora: Sequence[Path], policy: Policy, 
 
     write(_unfitted(policy.taxonomy))
     triager = Triager(policy, load_bundle(bundle, policy.taxonomy))
-    readings = triager.read([row.complaint for row in rows])
-    fusion = fit_fusion(readings, rows, policy.taxonomy)
+    readings = triager.read([row.complaint for row in held_out])
+    fusion = fit_fusion(readings, held_out, policy.taxonomy)
     write(fusion)
     return fusion
 
@@ -199,7 +201,8 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, nargs="*", default=[])
     parser.add_argument("--name", default="starter")
     options = parser.parse_args()
-    calibrate(options.run, options.bundle, options.corpus, load_policy(), options.name)
+    policy = load_policy()
+    calibrate(options.run, options.bundle, load_rows(options.corpus, policy.taxonomy), policy, options.name)
 
 
 if __name__ == "__main__":

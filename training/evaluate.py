@@ -57,7 +57,8 @@ def outcomes(triager: Triager, rows: Sequence[LabelledComplaint], readings: Sequ
 
 def compare_sources(triager: Triager, rows: Sequence[LabelledComplaint]) -> dict[str, dict[str, list[Outcome]]]:
     """Outcomes on split ``test`` for each source of signals, for real messages and authored complaints apart."""
-    split = {name: [row for row in rows if row.split == name] for name in ("calibration", "test")}
+    whole = [row for row in rows if row.labels.complete]
+    split = {name: [row for row in whole if row.split == name] for name in ("calibration", "test")}
     readings = {name: read_rows(triager, found) for name, found in split.items()}
     result: dict[str, dict[str, list[Outcome]]] = {}
     for name, sources in SOURCES.items():

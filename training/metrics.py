@@ -64,16 +64,13 @@ def f1(true_positive: float, predicted: float, actual: float) -> float:
 
 def type_counts(outcomes: Sequence[Outcome], taxonomy: Taxonomy) -> NDArray[np.int64]:
     """(types, 3): true positives, predicted, actual."""
-    return np.array(
-        [
-            [
-                sum(kind in o.types and kind in o.true_types for o in outcomes),
-                sum(kind in o.types for o in outcomes),
-                sum(kind in o.true_types for o in outcomes),
-            ]
-            for kind in taxonomy.misconduct_ids
-        ]
-    )
+    rows = {kind: index for index, kind in enumerate(taxonomy.misconduct_ids)}
+    counts = np.zeros((len(rows), 3), np.int64)
+    for o in outcomes:
+        for column, kinds in enumerate((o.types & o.true_types, o.types, o.true_types)):
+            for kind in kinds:
+                counts[rows[kind], column] += 1
+    return counts
 
 
 def headline(outcomes: Sequence[Outcome], taxonomy: Taxonomy) -> dict[str, float]:

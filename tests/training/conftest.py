@@ -34,7 +34,7 @@ ROWS = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What training left behind: the run's folder, the bundle's, and the rows it was made from."""
+    """What training left behind: the run's folder, the bundle's, and the rows the encoder was trained on."""
 
     folder: Path
     bundle: Path
@@ -44,8 +44,8 @@ class Run:
 
 @pytest.fixture(scope="session")
 def corpus_rows(taxonomy: Taxonomy) -> tuple[LabelledComplaint, ...]:
-    """Rows of the first corpus file, two of three for training."""
-    found = list(read_labelled(CORPUS / "a.jsonl", taxonomy))[:ROWS]
+    """The first corpus file, two rows of three for training."""
+    found = read_labelled(CORPUS / "a.jsonl", taxonomy)
     return tuple(replace(row, split="calibration" if i % 3 == 0 else "train") for i, row in enumerate(found))
 
 
@@ -53,7 +53,7 @@ def corpus_rows(taxonomy: Taxonomy) -> tuple[LabelledComplaint, ...]:
 def tiny_base(tmp_path_factory: pytest.TempPathFactory, corpus_rows: tuple[LabelledComplaint, ...]) -> Path:
     """A folder as model hubs have them."""
     folder = tmp_path_factory.mktemp("tiny_base")
-    write_tokenizer(folder / "tokenizer.json", (row.complaint.text for row in corpus_rows))
+    write_tokenizer(folder / "tokenizer.json", (row.complaint.text for row in corpus_rows[:ROWS]))
     torch.manual_seed(3)
     config = BertConfig(
         vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
@@ -96,12 +96,12 @@ def trained(
     """Fitted, exported and calibrated as the commands do it."""
     folder = tmp_path_factory.mktemp("trained")
     run, bundle = folder / "run", folder / "bundle"
-    fit(corpus_rows, experiment, policy.taxonomy, run)
+    fit(corpus_rows[:ROWS], experiment, policy.taxonomy, run)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch would rather use its newer exporter, and says so
         export(run, bundle, policy.taxonomy)
-    calibrate(run, bundle, [], policy, "tiny-trained")
-    return Run(folder=run, bundle=bundle, experiment=experiment, rows=corpus_rows)
+    calibrate(run, bundle, corpus_rows, policy, "tiny-trained")
+    return Run(folder=run, bundle=bundle, experiment=experiment, rows=corpus_rows[:ROWS])
 
 
 @pytest.fixture(scope="session")

@@ -304,7 +304,7 @@ def test_the_command_says_in_chinese_that_nothing_was_built(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["base", "--out", str(tmp_path / "out")])
-    with pytest.raises(SystemExit, match="^基础编码器没有建成:.*file digest differs"):
+    with pytest.raises(SystemExit, match=r"^基础编码器没有建成:.*file digest differs"):
         main()
     assert not (tmp_path / "out").exists()
 

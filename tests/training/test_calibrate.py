@@ -16,7 +16,7 @@ from models.calibration import Fusion, card_probabilities, sigmoid, softmax
 from models.triage import STRENGTHS, Reading, Triager
 from training.calibrate import GRID, fit_fusion
 
-ROWS = 240
+ROWS = 200
 CARDS = ("yellow_strong", "yellow_medium", "yellow_weak", "red_strong", "red_medium", "red_weak")
 NEVER_SEEN = 20
 
@@ -47,9 +47,9 @@ class Case:
 
     def _read(self, index: int) -> Reading:
         rank = self.ranks[index]
-        steps = np.where(rank > np.arange(2), 2.0, -2.0) + self._random.normal(size=2)
+        steps = np.where(rank > np.arange(2), 1.0, -1.0) + self._random.normal(size=2)
         fired = {name: np.full(2, float(self._random.random() < 0.2)) for name in CARDS}
-        fired["red_strong"] = np.full(2, float(rank == 2 and self._random.random() < 0.9))
+        fired["red_strong"] = np.full(2, self._noisy(np.array([rank == 2]))[0])
         return replace(
             self._reading,
             misconduct=self._signals(self.types[index]),
@@ -83,8 +83,9 @@ def test_the_telling_signal_weighs_most(fusion: Fusion) -> None:
         assert all((vector == vector[0]).all() for vector in task.weights.values())
         assert weights["strong"] > 2
         assert all(weight < weights["strong"] / 3 for name, weight in weights.items() if name != "strong")
-    assert fusion.urgency.weights["model"].min() > 1 > fusion.urgency.weights["lexical"].max()
-    assert fusion.urgency.weights["red_strong"][1] > 2
+    steps = fusion.urgency.weights
+    assert steps["model"].min() > 1 and steps["red_strong"][1] > 2
+    assert all(steps[name].max() < 1 for name in ("lexical", "yellow_weak", "red_weak"))
 
 
 def test_no_weight_is_negative(fusion: Fusion) -> None:
@@ -103,7 +104,7 @@ def test_it_decides_new_cases_well(fusion: Fusion, triager: Triager) -> None:
     best = [int(fusion.department.logits(r.department).argmax()) for r in fresh.readings]
     assert np.mean(best == fresh.departments) > 0.2
     cards = np.stack([card_probabilities(sigmoid(fusion.urgency.logits(r.urgency))) for r in fresh.readings])
-    assert np.mean(cards.argmax(axis=1) == fresh.ranks) > 0.8
+    assert np.mean(cards.argmax(axis=1) == fresh.ranks) > 0.65
 
 
 def test_its_probabilities_mean_what_they_say(fusion: Fusion, triager: Triager) -> None:
@@ -112,7 +113,7 @@ def test_its_probabilities_mean_what_they_say(fusion: Fusion, triager: Triager) 
     assert ((likely >= 0) & (likely <= 1)).all()
     for low, high in ((0.0, 0.1), (0.3, 1.0)):
         chosen = (likely >= low) & (likely < high)
-        assert fresh.types[chosen].mean() == pytest.approx(likely[chosen].mean(), abs=0.07)
+        assert fresh.types[chosen].mean() == pytest.approx(likely[chosen].mean(), abs=0.1)
     departments = np.stack([softmax(fusion.department.logits(r.department)) for r in fresh.readings])
     np.testing.assert_allclose(departments.sum(axis=1), 1)
     cards = np.stack([card_probabilities(sigmoid(fusion.urgency.logits(r.urgency))) for r in fresh.readings])
@@ -130,7 +131,7 @@ def test_thresholds(fusion: Fusion) -> None:
 def test_a_missed_red_costs_more_than_a_false_one(fusion: Fusion, case: Case) -> None:
     above = np.array([np.cumprod(sigmoid(fusion.urgency.logits(r.urgency)))[-1] for r in case.readings])
     said, red = above >= fusion.urgency.thresholds[-1], case.ranks == 2
-    assert said[red].mean() >= red[said].mean() and said[red].mean() > 0.85
+    assert said[red].mean() >= red[said].mean() and said[red].mean() > 0.8
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_each_source_decides_the_same_rows(
 def test_the_report_has_every_figure_with_its_interval(
     compared: dict[str, dict[str, list[Outcome]]], taxonomy: Taxonomy
 ) -> None:
-    served = {"fusion (served)": compared["fusion (served)"]}
+    served = {"fusion (served)": {"authored complaints": compared["fusion (served)"]["authored complaints"]}}
     figures = report(served, taxonomy)
     entry = figures["figures"]["authored complaints"]["fusion (served)"]
     assert entry["n"] == 15 and set(entry["figures"]) == set(FIGURES)

@@ -13,7 +13,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from data.complaint import LabelledComplaint, Labels
 from data.errors import InputError
-from data.labelled import CORPUS
+from data.labelled import CORPUS, read_corpus
 from data.taxonomy import Taxonomy
 from data.transcript import complaint_from_text
 from models.multitask import TriageModel
@@ -48,7 +48,7 @@ def last_state(run: Path) -> dict[str, object]:
 @pytest.fixture(scope="module")
 def eight(corpus_rows: tuple[LabelledComplaint, ...]) -> tuple[LabelledComplaint, ...]:
     """Eight short rows of every card to learn by heart, and two to watch."""
-    short = sorted(corpus_rows, key=lambda row: len(row.complaint.text))
+    short = sorted(corpus_rows[:60], key=lambda row: len(row.complaint.text))
     chosen = [row for card in ("red", "yellow", "blue") for row in [r for r in short if r.labels.urgency == card][:3]]
     watched = [row for row in short if row not in chosen][:2]
     return (
@@ -64,7 +64,7 @@ def test_eight_rows_are_learned_nearly_by_heart(
     taxonomy: Taxonomy,
     tmp_path: Path,
 ) -> None:
-    eager = replace(experiment, epochs=60, learning_rate=3e-3, head_learning_rate=2e-2, masking=0.0)
+    eager = replace(experiment, epochs=30, batch=4, learning_rate=3e-3, head_learning_rate=2e-2, masking=0.0)
     fit(eight, eager, taxonomy, tmp_path / "run")
     torch.manual_seed(0)
     fresh, learned = build_model(eager, taxonomy).eval(), load_run(tmp_path / "run", taxonomy)
@@ -234,7 +234,7 @@ def test_the_same_seed_gives_the_same_weights(
 
 
 def test_further_files_join_the_own_corpus(taxonomy: Taxonomy, tmp_path: Path) -> None:
-    own = load_rows([], taxonomy)
+    own = read_corpus(taxonomy)
     tested = next(row for row in own if row.split == "test" and len(row.complaint.text) > 60)
     copy = {"id": "copy", "text": tested.complaint.text + "，请尽快回复", "urgency": "blue"}
     (tmp_path / "more.jsonl").write_text(json.dumps(copy, ensure_ascii=False) + "\n", encoding="utf-8")
