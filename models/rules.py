@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from threading import Lock, Thread
 
 import ahocorasick
 import jieba
@@ -18,6 +19,8 @@ from data.text import CLAUSE_END, SENTENCE_END, NormalisedText, Span
 from models.phrases import GAP, Phrase, pattern
 
 SHORT_TERM = 2
+_LOADING = Lock()
+COMMON = 5000  # a frequency that makes jieba keep a word whole
 GUARD_REACH = {"clause": 12, "sentence": 40}
 
 
@@ -31,12 +34,12 @@ class RuleMatch:
 
 @lru_cache(maxsize=2)
 def _jieba(words: tuple[str, ...]) -> jieba.Tokenizer:
-    """jieba with further words; loading takes a second, so equal dictionaries share one."""
+    """jieba with further words; loading takes most of a second, so equal dictionaries share one."""
     jieba.setLogLevel("ERROR")
     tokenizer = jieba.Tokenizer()
     tokenizer.initialize()
     for word in words:
-        tokenizer.add_word(word)
+        tokenizer.add_word(word, max(COMMON, tokenizer.FREQ.get(word, 0)))
     return tokenizer
 
 
@@ -48,7 +51,13 @@ class Dictionary:
 
     def boundaries(self, text: str) -> frozenset[int]:
         """Offsets at which a word begins or ends."""
-        return frozenset(edge for _, start, end in _jieba(self._words).tokenize(text) for edge in (start, end))
+        with _LOADING:
+            tokenizer = _jieba(self._words)
+        return frozenset(edge for _, start, end in tokenizer.tokenize(text) for edge in (start, end))
+
+    def warm_up(self) -> None:
+        """Load jieba in the background, so that neither the start nor the first complaint has to wait for all of it."""
+        Thread(target=self.boundaries, args=("",), daemon=True).start()
 
 
 class _Text:

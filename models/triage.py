@@ -104,7 +104,7 @@ class Triager:
         """A triager from files; raises PolicyError or BundleError."""
         policy = policy or load_policy()
         triager = cls(policy, load_bundle(bundle, policy.taxonomy, threads))
-        triager.rules.dictionary.boundaries("")
+        triager.rules.dictionary.warm_up()
         return triager
 
     def triage(self, complaints: Sequence[Complaint]) -> list[Triage]:
