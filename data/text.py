@@ -75,6 +75,11 @@ class NormalisedText:
         return Span(bisect_left(self.origins, span.start), bisect_left(self.origins, span.end))
 
 
+def normalised_words(words: str) -> str:
+    """Normalised text alone, for words that are looked up rather than pointed at."""
+    return "".join(map(_normalise_character, words))
+
+
 def normalise(original: str) -> NormalisedText:
     """NFKC character by character (full-width to half-width, but Chinese full stops stay), traditional to
     simplified, invisible characters dropped, line ends as ``\\n``."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from data.text import CLAUSE_END, Span, normalise
+from data.text import CLAUSE_END, Span, normalised_words
 
 GAP = "…"
 LONGEST_GAP = 8
@@ -20,7 +20,7 @@ class Phrase:
     @classmethod
     def of(cls, words: str) -> "Phrase":
         """Split first: normalising turns the gap mark itself into three full stops."""
-        return cls(tuple(normalise(part).text.lower() for part in words.split(GAP) if part))
+        return cls(tuple(normalised_words(part).lower() for part in words.split(GAP) if part))
 
     @property
     def literal(self) -> str:

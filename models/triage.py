@@ -103,9 +103,7 @@ class Triager:
     def load(cls, bundle: Path = STARTER, policy: Policy | None = None, threads: int = 0) -> "Triager":
         """A triager from files; raises PolicyError or BundleError."""
         policy = policy or load_policy()
-        triager = cls(policy, load_bundle(bundle, policy.taxonomy, threads))
-        triager.rules.dictionary.warm_up()
-        return triager
+        return cls(policy, load_bundle(bundle, policy.taxonomy, threads))
 
     def triage(self, complaints: Sequence[Complaint]) -> list[Triage]:
         """One triage for each complaint, in order."""

@@ -133,6 +133,7 @@ async def _loaded(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     if app.state.triager is None:
         app.state.triager = Triager.load(settings.bundle, load_policy(settings.policy_dir), settings.threads)
+    app.state.triager.rules.dictionary.warm_up()
     yield
 
 

@@ -204,17 +204,18 @@ def serve(
     ] = None,
 ) -> None:
     """启动 HTTP 服务。"""
-    from data.policy_files import load_policy
-    from models.triage import Triager
-    from serving.app import create_app
+    from concurrent.futures import ThreadPoolExecutor
+
     from serving.listen import listen, reserve
     from serving.settings import load_settings
 
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = load_settings().model_copy(update=given)
-    with reserve(settings.host, settings.port) as bound:
-        triager = Triager.load(settings.bundle, load_policy(settings.policy_dir), settings.threads)
-        listen(create_app(settings, triager), bound)
+    with reserve(settings.host, settings.port) as bound, ThreadPoolExecutor(1) as background:
+        loading = background.submit(_load_triager, settings.bundle)
+        from serving.app import create_app  # takes as long as the bundle: the two load side by side
+
+        listen(create_app(settings, loading.result()), bound)
 
 
 @_command(app)
