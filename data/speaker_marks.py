@@ -6,6 +6,7 @@ Everything here reads normalised text: half-width, simplified. ``speaker_turns``
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from data.complaint import Speaker
 
@@ -47,15 +48,22 @@ _END = (
     r"(?:[*_]{0,2} {0,3}(?P<colon>[:∶])[*_]{0,2}|(?P<tab>\t)|(?P<alone> {0,3}$)|(?P<space>(?= ))|(?(bracket)|(?!)))"
     rf"(?: {{0,3}}{_BRACKETED})?"
 )
-_MARK = re.compile(
-    rf"(?P<cue>^(?:\d{{1,5}} {{0,3}}\n)?{_CLOCK} ?--> ?{_CLOCK} {{0,3}}$)"
-    rf"|(?:{_LINE}|{_INSIDE})(?P<stamp>{_STAMP} {{0,3}}[-—|,]? {{0,3}})?"
-    rf"(?:(?P<bracket>[\[【〔<])?[*_(“\"「《]{{0,3}}"
-    rf"{_ROLE}(?: {{0,3}}{_RANGE})?[*_)”\"」》]{{0,3}}(?(bracket)[\]】〕>])"
-    rf"(?: {{0,3}}{_STAMP})?{_END}"
-    rf"|(?(stamp)(?:(?P<other>[^\s:,。!?;()\[\]【】]{{1,8}}):)?|(?!)))",
-    re.IGNORECASE | re.MULTILINE,
-)
+
+
+@cache
+def _mark_pattern() -> re.Pattern[str]:
+    """The pattern of a mark; compiling it takes longer than importing this package, so only once it is needed."""
+    return re.compile(
+        rf"(?P<cue>^(?:\d{{1,5}} {{0,3}}\n)?{_CLOCK} ?--> ?{_CLOCK} {{0,3}}$)"
+        rf"|(?:{_LINE}|{_INSIDE})(?P<stamp>{_STAMP} {{0,3}}[-—|,]? {{0,3}})?"
+        rf"(?:(?P<bracket>[\[【〔<])?[*_(“\"「《]{{0,3}}"
+        rf"{_ROLE}(?: {{0,3}}{_RANGE})?[*_)”\"」》]{{0,3}}(?(bracket)[\]】〕>])"
+        rf"(?: {{0,3}}{_STAMP})?{_END}"
+        rf"|(?(stamp)(?:(?P<other>[^\s:,。!?;()\[\]【】]{{1,8}}):)?|(?!)))",
+        re.IGNORECASE | re.MULTILINE,
+    )
+
+
 _LABEL_NAME = r"([^\s:,。!?;()\[\]【】]{1,6})"
 _LABEL = re.compile(
     rf"^[ \t]{{0,20}}(?:{_STAMP} {{0,3}})?(?:(?!\d+:){_LABEL_NAME} ?[:∶]|[\[【]{_LABEL_NAME}[\]】] ?[:∶]?)",
@@ -93,7 +101,7 @@ def is_anonymous(name: str) -> bool:
 
 def find_marks(text: str) -> Iterator[Mark]:
     """All that looks like a mark, in order."""
-    for match in _MARK.finditer(text):
+    for match in _mark_pattern().finditer(text):
         mark = _mark(match)
         if mark is not None:
             yield mark
