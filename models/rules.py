@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from threading import Lock, Thread
+from threading import Lock, Timer
 
 import ahocorasick
 import jieba
@@ -55,9 +55,12 @@ class Dictionary:
             tokenizer = _jieba(self._words)
         return frozenset(edge for _, start, end in tokenizer.tokenize(text) for edge in (start, end))
 
-    def warm_up(self) -> None:
-        """Load jieba in the background, so that neither the start nor the first complaint has to wait for all of it."""
-        Thread(target=self.boundaries, args=("",), daemon=True).start()
+    def warm_up(self, after: float) -> None:
+        """Load jieba in the background, ``after`` so many seconds: loading holds the interpreter for most of a second,
+        which should delay neither a start nor the first complaint."""
+        timer = Timer(after, self.boundaries, ("",))
+        timer.daemon = True
+        timer.start()
 
 
 class _Text:

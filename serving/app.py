@@ -71,6 +71,8 @@ _REQUEST_BODY = {
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TriageRequest"}, "examples": EXAMPLES}},
 }
 
+SETTLED = 0.5  # seconds after which a starting server has answered its first probe
+
 router = APIRouter()
 
 
@@ -133,7 +135,7 @@ async def _loaded(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     if app.state.triager is None:
         app.state.triager = Triager.load(settings.bundle, load_policy(settings.policy_dir), settings.threads)
-    app.state.triager.rules.dictionary.warm_up()
+    app.state.triager.rules.dictionary.warm_up(after=SETTLED)
     yield
 
 
