@@ -1,6 +1,6 @@
 """Fine-tune the encoder and its three heads: ``python -m training.fit --corpus FILE … --out runs/NAME``.
 
-Writes checkpoints at every epoch and resumes from the newest; the result is ``OUT/model.safetensors`` with its
+Writes checkpoints every 100 steps and resumes from the newest; the result is ``OUT/model.safetensors`` with its
 experiment, ready for ``python -m training.export``.
 """
 
@@ -88,12 +88,15 @@ def build_model(experiment: Experiment, taxonomy: Taxonomy) -> TriageModel:
 def set_class_weights(model: TriageModel, examples: Sequence[Example]) -> None:
     """Weights of positives: the square root of negatives per positive, between 1 and 4."""
     targets = np.stack([e.misconduct for e in examples])
-    share = np.nanmean(targets, axis=0).clip(1e-4, 0.5)
-    model.positive_weight.copy_(torch.from_numpy(np.sqrt((1 - share) / share).clip(1, 4)))
+    labelled = targets[~np.isnan(targets).any(axis=1)]
+    if len(labelled):
+        share = labelled.mean(axis=0).clip(1e-4, 0.5)
+        model.positive_weight.copy_(torch.from_numpy(np.sqrt((1 - share) / share).clip(1, 4)))
     ranks = np.array([e.urgency for e in examples])
     steps = []
     for step in range(len(model.step_weight)):
-        above = (ranks[ranks >= step] > step).mean().clip(1e-3, 0.5)
+        reached = ranks[ranks >= step]
+        above = (reached > step).mean().clip(1e-3, 0.5) if len(reached) else 0.5
         steps.append(float(np.sqrt((1 - above) / above).clip(1, 4)))
     model.step_weight.copy_(torch.tensor(steps))
 

@@ -35,7 +35,8 @@ def outcome(labels: Labels, text: str, triage: Triage, taxonomy: Taxonomy) -> Ou
     true_types = labels.misconduct or frozenset()
     tags = {tag.type: tag for tag in triage.misconduct}
     quality = []
-    for kind in true_types & set(tags) & set(labels.evidence):
+    quoted_types = (kind for kind in true_types & set(labels.evidence) if kind in tags and tags[kind].evidence)
+    for kind in quoted_types:
         start = text.find(labels.evidence[kind])
         quoted = set(range(start, start + len(labels.evidence[kind])))
         first = tags[kind].evidence[0]
