@@ -63,6 +63,11 @@ class Taxonomy:
         """In order of rank, the least urgent first."""
         return tuple(c.id for c in self.cards)
 
+    @property
+    def outputs(self) -> int:
+        """How many numbers decide a complaint: one a type, one a department, one a step between cards."""
+        return len(self.misconduct) + len(self.departments) + len(self.cards) - 1
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 over ids and their order alone: names and aliases may change without touching a model."""

@@ -90,7 +90,6 @@ def load_bundle(folder: Path, taxonomy: Taxonomy, threads: int = 0) -> Bundle:
         actual = file_digest(folder / name) if (folder / name).is_file() else "nothing"
         if actual != expected:
             raise BundleError(f"{folder / name}: file digest differs: expected {expected}, found {actual}")
-    width = len(taxonomy.misconduct) + len(taxonomy.departments) + len(taxonomy.cards) - 1
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -101,7 +100,7 @@ def load_bundle(folder: Path, taxonomy: Taxonomy, threads: int = 0) -> Bundle:
         windowing=windowing,
         fusion=fusion,
         session=session,
-        lexical=LexicalScorer.load(folder / LEXICAL, width),
+        lexical=LexicalScorer.load(folder / LEXICAL, taxonomy.outputs),
         manifest=manifest,
     )
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-NEVER = -20.0
+from models.pooling import NEVER
 
 
 def _pad(scores: Tensor, document: Tensor, documents: int) -> tuple[Tensor, Tensor]:

@@ -19,18 +19,14 @@ INVERSE_PENALTY = 10.0
 def fit_lexical(rows: Sequence[LabelledComplaint], taxonomy: Taxonomy) -> LexicalScorer:
     """Weights for types, departments and urgency steps, in this order; unlabelled rows are left out of their task."""
     matrix, idf = _features(rows)
-    weights = np.zeros((BUCKETS, _width(taxonomy)), np.float16)
-    bias = np.full(_width(taxonomy), ABSENT, np.float32)
+    weights = np.zeros((BUCKETS, taxonomy.outputs), np.float16)
+    bias = np.full(taxonomy.outputs, ABSENT, np.float32)
     for column, (known, target) in enumerate(_targets(rows, taxonomy)):
         if target[known].any() and not target[known].all():
             model = LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", solver="liblinear")
             model.fit(matrix[known], target[known])
             weights[:, column], bias[column] = model.coef_[0], model.intercept_[0]
     return LexicalScorer(idf=idf, weights=weights, bias=bias)
-
-
-def _width(taxonomy: Taxonomy) -> int:
-    return len(taxonomy.misconduct) + len(taxonomy.departments) + len(taxonomy.cards) - 1
 
 
 def _features(rows: Sequence[LabelledComplaint]) -> tuple[csr_matrix, np.ndarray]:
