@@ -11,6 +11,8 @@ from data.errors import InputError
 from data.taxonomy import Taxonomy
 
 CORPUS = Path(__file__).parent / "corpus"
+SENTENCES = CORPUS / "sentences"
+READINGS = CORPUS / "readings"
 
 
 def read_labelled(path: Path, taxonomy: Taxonomy) -> Iterator[LabelledComplaint]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from data.complaint import Channel, LabelledComplaint, Speaker
-from data.labelled import CORPUS, read_corpus
+from data.labelled import CORPUS, SENTENCES, read_corpus
 from data.taxonomy import Taxonomy
 from data.text import normalise
 
@@ -26,7 +26,7 @@ def said(row: LabelledComplaint) -> list[str]:
 
 
 def test_every_row_is_fully_labelled(corpus: list[LabelledComplaint]) -> None:
-    assert len(corpus) >= 600
+    assert len(corpus) >= 2500
     for row in corpus:
         labels = row.labels
         assert labels.misconduct is not None and labels.department and labels.urgency, row.complaint.id
@@ -47,13 +47,14 @@ def test_every_type_alleged_is_quoted_from_the_citizen(corpus: list[LabelledComp
 
 
 def test_all_labels_occur_in_training_and_test(corpus: list[LabelledComplaint], taxonomy: Taxonomy) -> None:
-    for rows, least in ((corpus, 15), ([row for row in corpus if row.split == "test"], 1)):
+    for rows, least in ((corpus, 35), ([row for row in corpus if row.split == "test"], 1)):
         types = Counter(kind for row in rows for kind in row.labels.misconduct or ())
         departments = Counter(row.labels.department for row in rows)
         cards = Counter(row.labels.urgency for row in rows)
         assert set(types) == set(taxonomy.misconduct_ids) and min(types.values()) >= least
         assert set(departments) == set(taxonomy.department_ids) and min(departments.values()) >= least
         assert set(cards) == set(taxonomy.card_ids)
+    assert sum(row.labels.urgency == "red" for row in corpus) >= 150
     assert sum(not row.labels.misconduct for row in corpus) > 0.25 * len(corpus)
 
 
@@ -103,3 +104,18 @@ def test_files_are_plain_utf8_lines() -> None:
     for path in sorted(Path(CORPUS).glob("*.jsonl")):
         content = path.read_bytes()
         assert content.endswith(b"\n") and b"\r" not in content and not content.startswith(b"\xef\xbb\xbf"), path.name
+
+
+def test_single_sentences_are_for_training_alone(corpus: list[LabelledComplaint], taxonomy: Taxonomy) -> None:
+    sentences = read_corpus(taxonomy, SENTENCES)
+    assert len(sentences) > 4000 and {row.split for row in sentences} == {"train"}
+    ids = [row.complaint.id for row in (*corpus, *sentences)]
+    assert len(set(ids)) == len(ids) and all(len(row.complaint.text) <= 200 for row in sentences)
+    alleged = Counter(kind for row in sentences for kind in row.labels.misconduct or ())
+    named = Counter(row.labels.department for row in sentences)
+    assert min(alleged[kind] for kind in taxonomy.misconduct_ids) >= 60
+    assert min(named[department] for department in taxonomy.department_ids) >= 26
+    held = {"".join(row.complaint.text.split()) for row in corpus if row.split != "train"}
+    assert not held & {"".join(row.complaint.text.split()) for row in sentences}
+    sheet = (CORPUS / "README.md").read_text(encoding="utf-8")
+    assert f"{len(sentences):,} single sentences" in sheet
