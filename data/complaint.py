@@ -57,7 +57,8 @@ class Complaint:
 class Labels:
     """What an annotator says of a complaint; a dimension that was not labelled is None.
 
-    ``evidence`` maps a misconduct type to the verbatim quote that carries it.
+    ``evidence`` maps a misconduct type to the verbatim quote that carries it. ``topic`` is a label of another scheme,
+    which training may use as a further task.
     """
 
     misconduct: frozenset[str] | None = None
@@ -65,6 +66,7 @@ class Labels:
     urgency: str | None = None
     evidence: Mapping[str, str] = field(default_factory=dict)
     sure: bool = True
+    topic: str | None = None
 
     @property
     def complete(self) -> bool:

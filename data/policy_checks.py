@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from data.policy_reader import PolicyReader, Source
-from data.policy_schema import ClausesFile, DeadlinesFile, DirectoryFile, RulesFile, Unit
+from data.policy_schema import Automation, ClausesFile, DeadlinesFile, DirectoryFile, RulesFile, Unit
 from data.taxonomy import Taxonomy
 
 LABELS = {"misconduct": "问题类型", "department": "责任部门", "urgency": "牌"}
@@ -29,8 +29,12 @@ def check_taxonomy(
                 loader.known(clauses[1], unit, taxonomy.department_ids, "责任部门", "clauses", number, "units")
 
 
+def _ids(taxonomy: Taxonomy) -> dict[str, tuple[str, ...]]:
+    return {"misconduct": taxonomy.misconduct_ids, "department": taxonomy.department_ids, "urgency": taxonomy.card_ids}
+
+
 def check_rules(loader: PolicyReader, taxonomy: Taxonomy, files: list[tuple[RulesFile, Source]]) -> None:
-    ids = {"misconduct": taxonomy.misconduct_ids, "department": taxonomy.department_ids, "urgency": taxonomy.card_ids}
+    ids = _ids(taxonomy)
     seen: set[str] = set()
     for file, source in files:
         for number, rule in enumerate(file.rules):
@@ -83,3 +87,12 @@ def check_deadlines(loader: PolicyReader, taxonomy: Taxonomy, found: tuple[Deadl
         loader.known(source, card, taxonomy.card_ids, "牌", "cards", card)
         if (entry.respond_hours is None) == (entry.respond_working_days is None):
             loader.faults.append(source.fault("respond_hours 与 respond_working_days 应恰好写一个", "cards", card))
+
+
+def check_automation(loader: PolicyReader, taxonomy: Taxonomy, found: tuple[Automation, Source] | None) -> None:
+    if found is None:
+        return
+    file, source = found
+    for name, ids in _ids(taxonomy).items():
+        for label in getattr(file, name).never_auto:
+            loader.known(source, label, ids, LABELS[name], name, "never_auto")

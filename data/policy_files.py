@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 from data.errors import Fault, PolicyError
-from data.policy_checks import check_deadlines, check_directory, check_rules, check_taxonomy
+from data.policy_checks import check_automation, check_deadlines, check_directory, check_rules, check_taxonomy
 from data.policy_reader import PolicyReader, Source
-from data.policy_schema import ClausesFile, DeadlinesFile, DirectoryFile, Policy, RulesFile, TaxonomyFile
+from data.policy_schema import Automation, ClausesFile, DeadlinesFile, DirectoryFile, Policy, RulesFile, TaxonomyFile
 from data.taxonomy import Card, Department, MisconductType, Taxonomy
 
 
@@ -24,14 +24,16 @@ def load_policy(folder: Path | None = None) -> Policy:
     clauses = loader.read(loader.path("clauses.yaml"), "clauses.yaml", ClausesFile)
     directory = loader.read(loader.path("directory.yaml"), "directory.yaml", DirectoryFile)
     deadlines = loader.read(loader.path("deadlines.yaml"), "deadlines.yaml", DeadlinesFile)
+    automation = loader.read(loader.path("automation.yaml"), "automation.yaml", Automation)
     rules = _rule_files(loader)
     if taxonomy:
         check_taxonomy(loader, *taxonomy, clauses)
         check_rules(loader, taxonomy[0], rules)
         check_directory(loader, taxonomy[0], directory)
         check_deadlines(loader, taxonomy[0], deadlines)
+        check_automation(loader, taxonomy[0], automation)
     words = _words(loader)
-    if loader.faults or not (taxonomy and clauses and directory and deadlines):
+    if loader.faults or not (taxonomy and clauses and directory and deadlines and automation):
         raise PolicyError(loader.faults)
     return Policy(
         taxonomy=taxonomy[0],
@@ -43,6 +45,7 @@ def load_policy(folder: Path | None = None) -> Policy:
         card_deadlines=deadlines[0].cards,
         procedures=deadlines[0].procedures,
         dictionary=tuple(words),
+        automation=automation[0],
     )
 
 

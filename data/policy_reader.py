@@ -24,6 +24,8 @@ EXPECTED = {
     "float_parsing": "应是数字",
     "bool_type": "应是 true 或 false",
     "bool_parsing": "应是 true 或 false",
+    "greater_than": "应大于 {gt}",
+    "less_than": "应小于 {lt}",
     "tuple_type": "应是列表",
     "dict_type": "应是一组“键: 值”",
     "model_type": "应是一组“键: 值”",

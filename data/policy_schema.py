@@ -163,6 +163,22 @@ class DeadlinesFile(Strict):
     procedures: tuple[Procedure, ...] = ()
 
 
+class TaskAutomation(Strict):
+    """The acceptable share of wrong automatic decisions of one task, and the labels never decided automatically."""
+
+    risk: float = Field(gt=0, lt=1)
+    never_auto: Words = ()
+
+
+class Automation(Strict):
+    """What may go unchecked."""
+
+    misconduct: TaskAutomation
+    department: TaskAutomation
+    urgency: TaskAutomation
+    never_auto_discipline: bool = True
+
+
 @dataclass(frozen=True, kw_only=True)
 class Policy:
     """The whole policy, consistent in itself."""
@@ -176,6 +192,7 @@ class Policy:
     card_deadlines: dict[str, CardDeadline]
     procedures: tuple[Procedure, ...]
     dictionary: tuple[str, ...]
+    automation: Automation
 
     @cached_property
     def rules_digest(self) -> str:

@@ -65,8 +65,8 @@ class Taxonomy:
 
     @property
     def outputs(self) -> int:
-        """How many numbers decide a complaint: one a type, one a department, one a step between cards."""
-        return len(self.misconduct) + len(self.departments) + len(self.cards) - 1
+        """How many numbers decide a complaint: one a type, one for any, one a department, one a step of cards."""
+        return len(self.misconduct) + 1 + len(self.departments) + len(self.cards) - 1
 
     @cached_property
     def digest(self) -> str:

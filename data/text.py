@@ -16,7 +16,9 @@ from opencc import OpenCC
 
 SENTENCE_END = "。！!？?；;\n"
 CLAUSE_END = SENTENCE_END + "，,"
+ENDED = ("。", "!", "?", ";")
 LONGEST_CLAUSE = 40
+FOLDED = {ord(pronoun): "他" for pronoun in "她它牠祂"}  # models read one pronoun for all
 _SPACES = re.compile(r"[ \t]+")
 
 
@@ -81,14 +83,19 @@ def normalised_words(words: str) -> str:
 
 
 def normalise(original: str) -> NormalisedText:
-    """NFKC character by character (full-width to half-width, but Chinese full stops stay), traditional to
-    simplified, invisible characters dropped, line ends as ``\\n``."""
+    """NFKC character by character (full-width to half-width, but Chinese full stops stay), traditional to simplified,
+    invisible characters dropped, line ends as ``\\n``, and any number of exclamation marks as one full stop: how loudly
+    something is said must not change what it is."""
     pieces: list[str] = []
     origins: list[int] = []
+    last = ""
     for index, character in enumerate(original):
         if character == "\r":
             character = "" if original[index + 1 : index + 2] == "\n" else "\n"
         piece = _normalise_character(character) if character else ""
+        if piece == "!":
+            piece = "" if last in ENDED else "。"
+        last = piece or last
         pieces.append(piece)
         origins.extend([index] * len(piece))
     return NormalisedText("".join(pieces), tuple(origins), len(original))

@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 
 from data.errors import BundleError
 from data.taxonomy import Taxonomy
+from models.assurance import Assurance, nothing_assured
 from models.calibration import Fusion
 from models.lexical import LexicalScorer
 from models.tokens import Batch, ComplaintTokenizer, Windowing
 
-FORMAT = 1
-MANIFEST, ENCODER, TOKENIZER, LEXICAL = "bundle.json", "encoder.onnx", "tokenizer.json", "lexical.npz"
-FILES = (ENCODER, TOKENIZER, LEXICAL)
+FORMAT = 2
+MANIFEST, ENCODER, TOKENIZER = "bundle.json", "encoder.onnx", "tokenizer.json"
+LEXICAL, CLAIMS = "lexical.npz", "claims.npz"
+FILES = (ENCODER, TOKENIZER, LEXICAL, CLAIMS)
 STARTER = Path(__file__).parent / "starter"
 
 
@@ -40,8 +42,10 @@ class Bundle:
     tokenizer: ComplaintTokenizer
     windowing: Windowing
     fusion: Fusion
+    assurance: Assurance
     session: onnxruntime.InferenceSession
     lexical: LexicalScorer
+    claims: LexicalScorer
     manifest: dict[str, Any]
 
     def token_scores(self, batch: Batch) -> NDArray[np.float32]:
@@ -53,7 +57,7 @@ class Bundle:
 
 def write_manifest(
     folder: Path, *, name: str, taxonomy: Taxonomy, rules_digest: str, windowing: Windowing, fusion: Fusion,
-    experiment: dict[str, Any],
+    experiment: dict[str, Any], assurance: Assurance | None = None,
 ) -> None:  # fmt: skip
     """Write ``bundle.json`` beside the files it describes."""
     manifest = {
@@ -65,6 +69,7 @@ def write_manifest(
         "files": {file: file_digest(folder / file) for file in FILES},
         "experiment": experiment,
         "fusion": fusion.as_json(),
+        "assurance": (assurance or nothing_assured()).as_json(),
     }
     text = json.dumps(manifest, ensure_ascii=False, indent=1)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
@@ -79,6 +84,7 @@ def load_bundle(folder: Path, taxonomy: Taxonomy, threads: int = 0) -> Bundle:
     try:
         trained_for = manifest["taxonomy"]["digest"]
         windowing, fusion = Windowing(**manifest["windowing"]), Fusion.from_json(manifest["fusion"])
+        assurance = Assurance.from_json(manifest["assurance"])
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{folder / MANIFEST}: is not a bundle manifest: {error!r}") from error
     if trained_for != taxonomy.digest:
@@ -99,8 +105,10 @@ def load_bundle(folder: Path, taxonomy: Taxonomy, threads: int = 0) -> Bundle:
         tokenizer=ComplaintTokenizer.from_file(folder / TOKENIZER),
         windowing=windowing,
         fusion=fusion,
+        assurance=assurance,
         session=session,
         lexical=LexicalScorer.load(folder / LEXICAL, taxonomy.outputs),
+        claims=LexicalScorer.load(folder / CLAIMS, len(taxonomy.misconduct) + 1),
         manifest=manifest,
     )
 
@@ -112,7 +120,7 @@ def _read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
         manifest = json.loads(raw)
         if manifest["format"] != FORMAT:
             raise BundleError(f"{path}: format {manifest['format']} is not supported, expected {FORMAT}")
-        missing = {"name", "taxonomy", "windowing", "files", "fusion"} - set(manifest)
+        missing = {"name", "taxonomy", "windowing", "files", "fusion", "assurance"} - set(manifest)
         if missing or not set(FILES) <= set(manifest["files"]):
             raise BundleError(f"{path}: incomplete, missing {sorted(missing) or 'files'}")
     except OSError as error:

@@ -70,20 +70,25 @@ class TaskFusion:
         )
 
 
+FUSED = ("misconduct", "alleged", "department", "urgency")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fusion:
-    """The fusion of all tasks. ``assisting`` is the probability above which a second department must act too."""
+    """The fusion of all tasks. ``alleged`` decides whether anything is alleged at all; ``assisting`` is the probability
+    above which a second department must act too."""
 
     misconduct: TaskFusion
+    alleged: TaskFusion
     department: TaskFusion
     urgency: TaskFusion
     assisting: float
 
     def as_json(self) -> dict[str, Any]:
-        tasks = {name: getattr(self, name).as_json() for name in ("misconduct", "department", "urgency")}
+        tasks = {name: getattr(self, name).as_json() for name in FUSED}
         return {**tasks, "assisting": round(self.assisting, 6)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Fusion":
-        tasks = {name: TaskFusion.from_json(data[name]) for name in ("misconduct", "department", "urgency")}
+        tasks = {name: TaskFusion.from_json(data[name]) for name in FUSED}
         return cls(**tasks, assisting=float(data["assisting"]))

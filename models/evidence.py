@@ -13,8 +13,10 @@ from data.text import NormalisedText, Span
 if TYPE_CHECKING:
     from models.triage import Reading
 
-LONGEST = 48
-NEIGHBOUR_SHARE = 0.5
+LONGEST = 34
+NEIGHBOURS = 3
+NEIGHBOUR_GAP = 4.0
+CLAIM_WEIGHT = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,7 @@ class EvidenceFinder:
     def misconduct(self, reading: "Reading", index: int) -> tuple[Evidence, ...]:
         """The clauses that carry type ``index``, then the rules that fired for it."""
         found = self._by_rules(reading, "misconduct", {self.taxonomy.misconduct_ids[index]})
-        return self._gather(reading, reading.logits.clause_misconduct[:, index], found)
+        return self._gather(reading, reading.logits.clause_misconduct[:, index] + _claimed(reading, index), found)
 
     def department(self, reading: "Reading", index: int) -> tuple[Evidence, ...]:
         """The clauses that speak for department ``index`` above all others, the rules, and named units."""
@@ -50,7 +52,7 @@ class EvidenceFinder:
             for mention in reading.mentions
             if mention.unit.department == department
         ]
-        return self._gather(reading, lead, found)
+        return self._gather(reading, lead, found, gap=max(float(lead.max(initial=0)), 0) / 2)
 
     def urgency(self, reading: "Reading", rank: int) -> tuple[Evidence, ...]:
         """The clauses and rules that raised the card to ``rank``; none for the lowest card."""
@@ -66,26 +68,46 @@ class EvidenceFinder:
             if match.rule.supports.label[0] == dimension and match.rule.supports.label[1] in labels
         ]
 
-    def _gather(self, reading: "Reading", scores: np.ndarray, found: list[tuple[Span, str]]) -> tuple[Evidence, ...]:
+    def _gather(
+        self, reading: "Reading", scores: np.ndarray, found: list[tuple[Span, str]], gap: float = NEIGHBOUR_GAP
+    ) -> tuple[Evidence, ...]:
         convinced = not found or bool((scores > 0).any())
-        spans = [(span, "model") for span in _peak(reading, scores)] if convinced else []
+        spans = [(span, "model") for span in _peak(reading, scores, gap)] if convinced else []
         return tuple(_evidence(reading.complaint, reading.tokens.text, span, source) for span, source in spans + found)
 
 
-def _peak(reading: "Reading", scores: np.ndarray) -> Iterable[Span]:
-    """The highest clause, with a neighbour of the same utterance that scores at least half as high and fits."""
+def _claimed(reading: "Reading", index: int) -> np.ndarray:
+    """For every clause the weighed n-gram score of the best pair of clauses that it belongs to; 0 where in none."""
+    scores = np.zeros(len(reading.tokens.clauses))
+    for place, clause in enumerate(reading.tokens.clauses):
+        holding = [reading.claimed[i, index] for i, span in enumerate(reading.claims) if span.overlaps(clause.span)]
+        scores[place] = CLAIM_WEIGHT * max(holding, default=0.0)
+    return scores
+
+
+def _peak(reading: "Reading", scores: np.ndarray, gap: float) -> Iterable[Span]:
+    """The highest clause, widened by neighbours of the same utterance that score at most ``gap`` less and fit."""
     clauses = reading.tokens.clauses
     if not len(clauses):
         return
-    top = int(scores.argmax())
-    span = clauses[top].span
-    if scores[top] > 0:
-        for near in sorted((i for i in (top - 1, top + 1) if 0 <= i < len(clauses)), key=lambda i: -scores[i]):
-            joined = Span(min(span.start, clauses[near].span.start), max(span.end, clauses[near].span.end))
-            if _together(reading, joined) and scores[near] >= NEIGHBOUR_SHARE * scores[top] and len(joined) <= LONGEST:
-                span = joined
-                break
-    yield span
+    top = first = last = int(scores.argmax())
+    for _ in range(NEIGHBOURS):
+        near = [i for i in (first - 1, last + 1) if 0 <= i < len(clauses) and scores[i] >= scores[top] - gap]
+        near = [i for i in near if _fits(reading, _span(reading, min(first, i), max(last, i)))]
+        if not near:
+            break
+        chosen = max(near, key=lambda i: scores[i])
+        first, last = min(first, chosen), max(last, chosen)
+    yield _span(reading, first, last)
+
+
+def _span(reading: "Reading", first: int, last: int) -> Span:
+    clauses = reading.tokens.clauses
+    return Span(clauses[first].span.start, clauses[last].span.end)
+
+
+def _fits(reading: "Reading", joined: Span) -> bool:
+    return len(joined) <= LONGEST and _together(reading, joined)
 
 
 def _together(reading: "Reading", joined: Span) -> bool:

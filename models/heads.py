@@ -32,16 +32,17 @@ def _softmax_over_clauses(scores: Tensor, mask: Tensor) -> Tensor:
 class MisconductHead(nn.Module):
     """Multi-label. A type's logit is the softmax-weighted mean of its clause scores: near the highest clause.
 
+    A last column, pooled the same way, says whether anything is alleged at all: rare types lean on it.
     Clauses of the agent never count; without any clause of the citizen the logit is -20.
     """
 
     def __init__(self, hidden: int, types: int) -> None:
         super().__init__()
-        self.score = nn.Linear(hidden, types)
+        self.score = nn.Linear(hidden, types + 1)
         nn.init.constant_(self.score.bias, -2.0)
 
     def pool(self, scores: Tensor, document: Tensor, alleges: Tensor, documents: int) -> Tensor:
-        """Clause scores (C, types) to document logits (D, types)."""
+        """Clause scores (C, types + 1) to document logits (D, types + 1)."""
         padded, mask = _pad(scores, document, documents)
         said, _ = _pad(alleges.to(scores.dtype).unsqueeze(-1), document, documents)
         mask = mask & (said.squeeze(-1) > 0)
@@ -49,7 +50,7 @@ class MisconductHead(nn.Module):
         return torch.where(mask.any(1, keepdim=True), logits, torch.full_like(logits, NEVER))
 
     def loss(self, logits: Tensor, target: Tensor, positive_weight: Tensor) -> Tensor:
-        """Binary cross-entropy summed over types. ``target`` (D, types), NaN where unlabelled."""
+        """Binary cross-entropy summed over the columns. ``target`` (D, types + 1), NaN where unlabelled."""
         known = ~target.isnan()
         if not known.any():
             return logits.sum() * 0
@@ -59,7 +60,7 @@ class MisconductHead(nn.Module):
         return (losses * known).sum() / known.any(1).sum()
 
     def evidence_loss(self, scores: Tensor, target: Tensor) -> Tensor:
-        """Which clause carries the tag. ``target`` (C, types): 1 quoted, 0 not quoted, NaN no quote for this type.
+        """Which clause carries the tag. ``target`` (C, types + 1): 1 quoted, 0 not quoted, NaN no quote for this type.
 
         Quoted and unquoted clauses weigh the same, however many there are.
         """
@@ -71,15 +72,15 @@ class MisconductHead(nn.Module):
         return positive + negative
 
 
-class DepartmentHead(nn.Module):
-    """Single label. Clauses are weighed by a learned attention."""
+class SingleLabelHead(nn.Module):
+    """Single label, for departments and for topics. Clauses are weighed by a learned attention."""
 
-    def __init__(self, hidden: int, departments: int) -> None:
+    def __init__(self, hidden: int, classes: int) -> None:
         super().__init__()
-        self.score = nn.Linear(hidden, departments + 1)
+        self.score = nn.Linear(hidden, classes + 1)
 
     def pool(self, scores: Tensor, document: Tensor, documents: int) -> Tensor:
-        """Clause scores (C, 1 + departments), attention first, to document logits (D, departments)."""
+        """Clause scores (C, 1 + classes), attention first, to document logits (D, classes)."""
         padded, mask = _pad(scores, document, documents)
         weights = _softmax_over_clauses(padded[..., :1], mask)
         return (weights * padded[..., 1:]).sum(1)

@@ -1,4 +1,4 @@
-"""One shared encoder with three heads."""
+"""One shared encoder with three heads, and a fourth for topics while training."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from models.heads import DepartmentHead, MisconductHead, UrgencyHead
+from models.heads import MisconductHead, SingleLabelHead, UrgencyHead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,27 +17,36 @@ class LossWeights:
     evidence: float = 1.0
     department: float = 1.0
     urgency: float = 1.0
+    topic: float = 0.5
 
 
 class TriageModel(nn.Module):
     """Token scores of all heads from one pass of the encoder; see ``models.heads`` for what follows."""
 
-    def __init__(self, encoder: PreTrainedModel, *, types: int, departments: int, cards: int) -> None:
+    def __init__(self, encoder: PreTrainedModel, *, types: int, departments: int, cards: int, topics: int = 0) -> None:
         super().__init__()
         hidden = encoder.config.hidden_size
         self.encoder = encoder
         self.dropout = nn.Dropout(0.1)
         self.misconduct = MisconductHead(hidden, types)
-        self.department = DepartmentHead(hidden, departments)
+        self.department = SingleLabelHead(hidden, departments)
         self.urgency = UrgencyHead(hidden, cards)
+        self.topic = SingleLabelHead(hidden, topics) if topics else None
         self.weights = LossWeights()
-        self.positive_weight = nn.Buffer(torch.ones(types), persistent=False)
+        self.positive_weight = nn.Buffer(torch.ones(types + 1), persistent=False)
         self.step_weight = nn.Buffer(torch.ones(cards - 1), persistent=False)
 
+    def hidden(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """(W, T) ids to (W, T, H) token vectors."""
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        dropped: Tensor = self.dropout(states)
+        return dropped
+
     def token_scores(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """(W, T) ids to (W, T, types + 1 + departments + cards - 1) scores."""
-        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        hidden = self.dropout(hidden)
+        """(W, T) ids to (W, T, types + 1 + 1 + departments + cards - 1) scores; topics are not among them."""
+        return self._scores(self.hidden(input_ids, attention_mask))
+
+    def _scores(self, hidden: Tensor) -> Tensor:
         return torch.cat([h.score(hidden) for h in (self.misconduct, self.department, self.urgency)], dim=-1)
 
     def clause_scores(self, token_scores: Tensor, clause_index: Tensor, count: int) -> Tensor:
@@ -58,10 +67,12 @@ class TriageModel(nn.Module):
         quoted: Tensor,
         department: Tensor,
         urgency: Tensor,
+        topic: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Logits of the three tasks and the weighted loss; targets of unlabelled tasks are NaN or -100."""
         documents = len(department)
-        scores = self.clause_scores(self.token_scores(input_ids, attention_mask), clause_index, len(clause_document))
+        hidden = self.hidden(input_ids, attention_mask)
+        scores = self.clause_scores(self._scores(hidden), clause_index, len(clause_document))
         split = [self.misconduct.score.out_features, self.department.score.out_features]
         m, d, u = torch.split(scores, [*split, scores.shape[-1] - sum(split)], dim=-1)
         type_logits = self.misconduct.pool(m, clause_document, clause_alleges, documents)
@@ -74,4 +85,9 @@ class TriageModel(nn.Module):
             + w.department * self.department.loss(department_logits, department)
             + w.urgency * self.urgency.loss(step_logits, urgency, self.step_weight)
         )
-        return {"loss": loss, "misconduct": type_logits, "department": department_logits, "urgency": step_logits}
+        logits = {"misconduct": type_logits, "department": department_logits, "urgency": step_logits}
+        if self.topic is not None and topic is not None:
+            rows = self.clause_scores(self.topic.score(hidden), clause_index, len(clause_document))
+            logits["topic"] = self.topic.pool(rows, clause_document, documents)
+            loss = loss + w.topic * self.topic.loss(logits["topic"], topic)
+        return {"loss": loss, **logits}

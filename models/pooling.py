@@ -15,12 +15,14 @@ NEVER = -20.0
 class Logits:
     """Of one complaint. Clause parts are what the document's logits are made of, and serve as evidence.
 
-    Shapes: ``misconduct`` (types,), ``department`` (departments,), ``urgency`` (cards - 1,);
+    Shapes: ``misconduct`` (types,), ``department`` (departments,), ``urgency`` (cards - 1,); ``alleged`` is one
+    number, for whether anything is alleged at all;
     ``clause_misconduct`` (C, types), ``clause_department`` (C, departments; already weighed by attention),
     ``clause_urgency`` (C, cards - 1). C is 0 where a text has no clause.
     """
 
     misconduct: Array
+    alleged: float
     department: Array
     urgency: Array
     clause_misconduct: Array
@@ -39,7 +41,7 @@ def _peak(scores: Array) -> Array:
 
 
 def pool(token_scores: Array, batch: Batch, *, types: int, departments: int) -> list[Logits]:
-    """Logits of every document of the batch from ``token_scores`` (W, T, types + 1 + departments + steps)."""
+    """Logits of every document of the batch from ``token_scores`` (W, T, types + 1 + 1 + departments + steps)."""
     owned = batch.clause_index >= 0
     index, count = batch.clause_index[owned], len(batch.clause_document)
     sums = np.zeros((count, token_scores.shape[-1]), np.float32)
@@ -53,19 +55,21 @@ def pool(token_scores: Array, batch: Batch, *, types: int, departments: int) -> 
 
 
 def _document(scores: Array, alleges: NDArray[np.bool_], types: int, departments: int) -> Logits:
-    misconduct, attention = scores[:, :types], scores[:, types : types + 1]
-    department, urgency = scores[:, types + 1 : types + 1 + departments], scores[:, types + 1 + departments :]
+    claims, attention = scores[:, : types + 1], scores[:, types + 1 : types + 2]
+    department, urgency = scores[:, types + 2 : types + 2 + departments], scores[:, types + 2 + departments :]
     if not len(scores):
         nothing = np.zeros(departments, np.float32)
         low = np.full(urgency.shape[1], NEVER, np.float32)
         return Logits(
-            misconduct=np.full(types, NEVER, np.float32), department=nothing, urgency=low,
-            clause_misconduct=misconduct, clause_department=department, clause_urgency=urgency,
+            misconduct=np.full(types, NEVER, np.float32), alleged=NEVER, department=nothing, urgency=low,
+            clause_misconduct=claims[:, :types], clause_department=department, clause_urgency=urgency,
         )  # fmt: skip
     weighed: Array = _softmax(attention) * department
-    said = np.where(alleges[:, None], misconduct, np.float32(NEVER))
+    said = np.where(alleges[:, None], claims[:, :types], np.float32(NEVER))
+    alleged = _peak(claims[alleges]) if alleges.any() else np.full(types + 1, NEVER, np.float32)
     return Logits(
-        misconduct=_peak(misconduct[alleges]) if alleges.any() else np.full(types, NEVER, np.float32),
+        misconduct=alleged[:types],
+        alleged=float(alleged[types]),
         department=weighed.sum(axis=0),
         urgency=_peak(urgency),
         clause_misconduct=said,

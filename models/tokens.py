@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from data.complaint import Complaint, Speaker
-from data.text import NormalisedText, Span, clauses, normalise
+from data.text import FOLDED, NormalisedText, Span, clauses, normalise
 
 SPEAKER_MARK = {Speaker.CITIZEN: "市民:", Speaker.AGENT: "坐席:"}
 NO_CLAUSE = -1
@@ -99,7 +99,9 @@ class ComplaintTokenizer:
             if complaint.is_transcript:
                 ids += self._marks[utterance.speaker]
                 owner += [NO_CLAUSE] * len(self._marks[utterance.speaker])
-            encoding = self._tokenizer.encode(text.text[span.start : span.end], add_special_tokens=False)
+            encoding = self._tokenizer.encode(
+                text.text[span.start : span.end].translate(FOLDED), add_special_tokens=False
+            )
             spans = clauses(text.text, span)
             local, used = _owners(encoding.offsets, span.start, spans)
             ids += encoding.ids

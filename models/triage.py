@@ -10,82 +10,51 @@ from data.complaint import Complaint
 from data.policy_files import load_policy
 from data.policy_schema import Policy
 from data.taxonomy import OTHER_DEPARTMENT
+from data.text import Span
+from models.answer import DepartmentTag, MisconductTag, Triage, UrgencyTag, Versions
 from models.bundle import STARTER, Bundle, load_bundle
 from models.calibration import Fusion, Signals, Vector, card_probabilities, sigmoid, softmax
-from models.evidence import Evidence, EvidenceFinder
-from models.lexical import citizen_text
+from models.domain import familiarity
+from models.evidence import EvidenceFinder
+from models.lexical import citizen_text, claims
 from models.pooling import Logits, pool
+from models.review import Reviewer
 from models.rules import RuleEngine, RuleMatch
+from models.signals import gather
 from models.tokens import TokenisedComplaint
 from models.units import UnitFinder, UnitMention
 
 BATCH_TOKENS = 4096
 CANDIDATES = 2
-STRENGTHS = ("strong", "medium", "weak")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MisconductTag:
-    """One alleged type."""
-
-    type: str
-    probability: float
-    evidence: tuple[Evidence, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DepartmentTag:
-    """The responsible department, the next candidates, the concrete unit if named, and who must act too."""
-
-    id: str
-    probability: float
-    evidence: tuple[Evidence, ...]
-    unit: str | None
-    assisting: tuple[str, ...]
-    candidates: tuple[tuple[str, float], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UrgencyTag:
-    """The card."""
-
-    card: str
-    probability: float
-    evidence: tuple[Evidence, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Versions:
-    """What decided."""
-
-    bundle: str
-    taxonomy: str
-    rules: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Triage:
-    """The answer for one complaint."""
-
-    id: str
-    misconduct: tuple[MisconductTag, ...]
-    department: DepartmentTag
-    urgency: UrgencyTag
-    versions: Versions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What rules and model see in one complaint, before anything is decided."""
+    """What rules and model see in one complaint, before anything is decided. ``claimed`` (W, types + 1) are the n-gram
+    scores of the pairs of clauses ``claims``."""
 
     complaint: Complaint
     tokens: TokenisedComplaint
     logits: Logits
     matches: tuple[RuleMatch, ...]
     mentions: tuple[UnitMention, ...]
+    claims: tuple[Span, ...]
+    claimed: Vector
     misconduct: Signals
+    alleged: Signals
     department: Signals
     urgency: Signals
+    familiarity: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probabilities:
+    """Of one complaint. Shapes: ``misconduct`` (types,), ``department`` (departments,), ``urgency`` (cards,)."""
+
+    misconduct: Vector
+    alleged: float
+    department: Vector
+    urgency: Vector
 
 
 class Triager:
@@ -94,6 +63,7 @@ class Triager:
     def __init__(self, policy: Policy, bundle: Bundle, fusion: Fusion | None = None) -> None:
         self.policy, self.taxonomy, self.bundle = policy, policy.taxonomy, bundle
         self.fusion = fusion or bundle.fusion
+        self.reviewer = Reviewer(bundle.assurance, bundle.windowing, policy)
         self.rules = RuleEngine(policy)
         self.units = UnitFinder(policy)
         self.evidence = EvidenceFinder(policy.taxonomy)
@@ -124,75 +94,89 @@ class Triager:
     def _reading(self, complaint: Complaint, tokens: TokenisedComplaint, logits: Logits) -> Reading:
         matches = self.rules.match(complaint, tokens.text)
         mentions = self.units.find(tokens.text)
-        scores = self.bundle.lexical.scores(citizen_text(complaint, tokens.text))
-        ends = np.cumsum([len(self.taxonomy.misconduct), len(self.taxonomy.departments)])
-        types, departments, steps = np.split(scores, ends)
+        lexical = self.bundle.lexical.scores(citizen_text(complaint, tokens.text))
+        places = claims(complaint, tokens.text)
+        claimed = self.bundle.claims.all_scores([tokens.text.text[span.start : span.end] for span in places])
+        signals = gather(self.taxonomy, logits, lexical, claimed, matches, mentions)
         return Reading(
             complaint=complaint,
             tokens=tokens,
             logits=logits,
             matches=tuple(matches),
             mentions=tuple(mentions),
-            misconduct={"model": _vector(logits.misconduct), "lexical": types, **self._fired("misconduct", matches)},
-            department={"lexical": departments, **self._department_signals(tokens, logits, matches, mentions)},
-            urgency={"model": _vector(logits.urgency), "lexical": steps, **self._urgency_fired(matches)},
+            claims=tuple(places),
+            claimed=claimed,
+            misconduct=signals.misconduct,
+            alleged=signals.alleged,
+            department=signals.department,
+            urgency=signals.urgency,
+            familiarity=familiarity(tokens.text.text, signals.department, self.taxonomy),
         )
 
-    def _fired(self, dimension: str, matches: Iterable[RuleMatch]) -> dict[str, Vector]:
-        ids = {"misconduct": self.taxonomy.misconduct_ids, "department": self.taxonomy.department_ids}[dimension]
-        fired = {strength: np.zeros(len(ids)) for strength in STRENGTHS}
-        for match in matches:
-            name, label = match.rule.supports.label
-            if name == dimension:
-                fired[match.rule.strength][ids.index(label)] = 1
-        return fired
-
-    def _department_signals(
-        self, tokens: TokenisedComplaint, logits: Logits, matches: Sequence[RuleMatch], mentions: Sequence[UnitMention]
-    ) -> Signals:
-        fired = self._fired("department", matches)
-        for mention in mentions:
-            fired["strong"][self.taxonomy.department_ids.index(mention.unit.department)] = 1
-        model = _vector(logits.department)
-        if not tokens.clauses:
-            model[self.taxonomy.department_ids.index(OTHER_DEPARTMENT)] = 10.0
-        return {"model": model, **fired}
-
-    def _urgency_fired(self, matches: Iterable[RuleMatch]) -> dict[str, Vector]:
-        steps = len(self.taxonomy.cards) - 1
-        fired = {f"{card}_{strength}": np.zeros(steps) for card in self.taxonomy.card_ids[1:] for strength in STRENGTHS}
-        for match in matches:
-            name, card = match.rule.supports.label
-            if name == "urgency":
-                fired[f"{card}_{match.rule.strength}"][:] = 1
-        return fired
+    def probabilities(self, reading: Reading) -> Probabilities:
+        """Fuse the signals of every task."""
+        department = softmax(self.fusion.department.logits(reading.department))
+        if reading.familiarity == float("-inf"):  # not Chinese: nothing to go by, so all alike but for "other"
+            department = 1.0 + (np.array(self.taxonomy.department_ids) == OTHER_DEPARTMENT)
+            department /= department.sum()
+        return Probabilities(
+            misconduct=sigmoid(self.fusion.misconduct.logits(reading.misconduct)),
+            alleged=float(sigmoid(self.fusion.alleged.logits(reading.alleged))[0]),
+            department=department,
+            urgency=card_probabilities(sigmoid(self.fusion.urgency.logits(reading.urgency))),
+        )
 
     def decide(self, reading: Reading) -> Triage:
-        """Fuse, compare with the thresholds, and gather the evidence."""
+        """Fuse, compare with the thresholds, gather the evidence, and say how far to rely on it."""
+        found = self.probabilities(reading)
+        types = self._types(reading, found)
+        best, *others = (int(index) for index in np.argsort(-found.department, kind="stable"))
+        rank = self._rank(found)
+        misconduct = self._misconduct(reading, found, types)
+        department = self._department(reading, found, best, others)
+        urgency = UrgencyTag(
+            card=self.taxonomy.card_ids[rank],
+            probability=float(found.urgency[rank]),
+            evidence=self.evidence.urgency(reading, rank),
+        )
         return Triage(
             id=reading.complaint.id,
-            misconduct=self._misconduct(reading),
-            department=self._department(reading),
-            urgency=self._urgency(reading),
+            misconduct=misconduct,
+            alleged=found.alleged,
+            department=department,
+            urgency=urgency,
+            review=self.reviewer.review(reading, found, misconduct, department, urgency),
             versions=self.versions,
         )
 
-    def _misconduct(self, reading: Reading) -> tuple[MisconductTag, ...]:
-        probabilities = sigmoid(self.fusion.misconduct.logits(reading.misconduct))
-        chosen = np.flatnonzero(probabilities >= self.fusion.misconduct.thresholds)
+    def _types(self, reading: Reading, found: Probabilities) -> list[int]:
+        """The types alleged, the likeliest first: those above their threshold, at least one where anything is alleged
+        for certain enough, none where not; never any in a text of another kind."""
+        task, gate = self.fusion.misconduct, self.fusion.alleged.thresholds
+        if found.alleged < gate[0] or self.reviewer.is_foreign(reading):
+            return []
+        chosen = np.flatnonzero(found.misconduct >= task.thresholds).tolist()
+        if not chosen and found.alleged >= gate[1]:
+            chosen = [int(found.misconduct.argmax())]
+        return sorted(chosen, key=lambda index: -found.misconduct[index])
+
+    def _rank(self, found: Probabilities) -> int:
+        above = 1 - np.cumsum(found.urgency)[:-1]
+        reached = np.flatnonzero(above >= self.fusion.urgency.thresholds)
+        return int(reached[-1]) + 1 if len(reached) else 0
+
+    def _misconduct(self, reading: Reading, found: Probabilities, types: Sequence[int]) -> tuple[MisconductTag, ...]:
         return tuple(
             MisconductTag(
                 type=self.taxonomy.misconduct_ids[index],
-                probability=float(probabilities[index]),
-                evidence=self.evidence.misconduct(reading, int(index)),
+                probability=float(found.misconduct[index]),
+                evidence=self.evidence.misconduct(reading, index),
             )
-            for index in sorted(chosen, key=lambda i: -probabilities[i])
+            for index in types
         )
 
-    def _department(self, reading: Reading) -> DepartmentTag:
-        probabilities = softmax(self.fusion.department.logits(reading.department))
-        ids = self.taxonomy.department_ids
-        best, *others = (int(index) for index in np.argsort(-probabilities, kind="stable"))
+    def _department(self, reading: Reading, found: Probabilities, best: int, others: Sequence[int]) -> DepartmentTag:
+        ids, probabilities = self.taxonomy.department_ids, found.department
         named = [mention.unit for mention in reading.mentions if mention.unit.department == ids[best]]
         return DepartmentTag(
             id=ids[best],
@@ -202,21 +186,6 @@ class Triager:
             assisting=tuple(ids[i] for i in others if probabilities[i] >= self.fusion.assisting),
             candidates=tuple((ids[index], float(probabilities[index])) for index in others[:CANDIDATES]),
         )
-
-    def _urgency(self, reading: Reading) -> UrgencyTag:
-        probabilities = card_probabilities(sigmoid(self.fusion.urgency.logits(reading.urgency)))
-        above = 1 - np.cumsum(probabilities)[:-1]
-        reached = np.flatnonzero(above >= self.fusion.urgency.thresholds)
-        rank = int(reached[-1]) + 1 if len(reached) else 0
-        return UrgencyTag(
-            card=self.taxonomy.card_ids[rank],
-            probability=float(probabilities[rank]),
-            evidence=self.evidence.urgency(reading, rank),
-        )
-
-
-def _vector(values: np.ndarray) -> Vector:
-    return values.astype(np.float64)
 
 
 def _batches(order: Sequence[int], tokens: Sequence[TokenisedComplaint], window: int) -> Iterable[list[int]]:

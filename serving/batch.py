@@ -8,7 +8,8 @@ from pathlib import Path
 from data.complaint import Complaint
 from data.errors import InputError
 from data.reading import ColumnMap, RejectsFile
-from models.triage import Triage, Triager
+from models.answer import Triage
+from models.triage import Triager
 from serving.inputs import Source
 
 CHUNK = 64

@@ -7,7 +7,7 @@ from typing_extensions import TypedDict
 
 from data.policy_schema import Clause, Policy
 from data.taxonomy import MisconductType
-from models.triage import Versions
+from models.answer import Versions
 from serving.wire import VersionsJson, versions_json
 
 

@@ -180,6 +180,20 @@ def rules_test(
     raise typer.Exit(1 if report.failures else 0)
 
 
+@_command(policy_app, "automation")
+def policy_automation(
+    bundle: Annotated[Path | None, _option(help="模型包目录。默认用 FENZHEN_BUNDLE，没有则用自带的。")] = None,
+) -> None:
+    """自动采用：错误上限定为多少时，多大比例的投诉可以不经人看。"""
+    from rich.console import Console
+
+    from serving.automation_report import render_automation
+
+    triager = _load_triager(bundle)
+    policy = triager.policy
+    Console().print(render_automation(triager.bundle.assurance, policy.automation, policy.taxonomy))
+
+
 @_command(policy_app, "check")
 def policy_check(
     folder: Annotated[Path | None, _argument("要检查的目录；默认是 FENZHEN_POLICY_DIR，没有则是自带的。")] = None,

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from data.complaint import Complaint
 from data.policy_schema import Policy
-from models.triage import Triage
+from models.answer import Triage
 from serving.batch import Tally
 from serving.inputs import Source
 from serving.table import render_triage

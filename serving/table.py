@@ -14,8 +14,9 @@ from rich.text import Text
 from data.complaint import Complaint, Speaker
 from data.policy_schema import Policy
 from data.text import Span
+from models.answer import DepartmentTag, MisconductTag, Review, Triage, UrgencyTag
 from models.evidence import Evidence
-from models.triage import DepartmentTag, MisconductTag, Triage, UrgencyTag
+from serving.words import LEVEL_ZH, REASON_ZH
 
 CARD_STYLES = ("blue", "yellow", "red")
 MISCONDUCT, DEPARTMENT, URGENCY = "bold magenta", "underline cyan", "bold red"
@@ -55,6 +56,7 @@ def render_triage(complaint: Complaint, triage: Triage, policy: Policy) -> Rende
     facts.add_row("紧急程度", urgency)
     facts.add_row("反映问题", _misconduct(triage.misconduct, policy))
     facts.add_row("责任部门", _department(triage.department, policy))
+    facts.add_row("复核", _review(triage.review))
     facts.add_row("原文", _original(complaint, marks))
     facts.add_row("证据", _legend(complaint, marks, policy))
     title = Text(f"投诉 {visible(triage.id)}", style="bold")
@@ -68,6 +70,11 @@ def visible(text: str) -> str:
 
 def _percent(probability: float) -> str:
     return f"{probability:.0%}"
+
+
+def _review(review: Review) -> RenderableType:
+    why = "、".join(REASON_ZH[reason] for reason in review.reasons)
+    return Text.assemble(LEVEL_ZH[review.level], (f"（{why}）" if why else "", "dim"))
 
 
 def _misconduct(tags: Sequence[MisconductTag], policy: Policy) -> RenderableType:

@@ -12,8 +12,10 @@ from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
 from data.policy_schema import Policy
+from models.answer import DepartmentTag, MisconductTag, Review, TaskReview, Triage, UrgencyTag, Versions
+from models.assurance import Level, Reason
 from models.evidence import Evidence
-from models.triage import DepartmentTag, MisconductTag, Triage, UrgencyTag, Versions
+from serving.words import LEVEL_ZH, REASON_ZH
 
 DIGITS = 4
 
@@ -71,6 +73,26 @@ class UrgencyJson(TypedDict):
     evidence: list[EvidenceJson]
 
 
+class TaskReviewJson(TypedDict):
+    """一项判断有多大把握。"""
+
+    confidence: Annotated[float, Field(ge=0, le=1, description="这项判断整体正确的把握，四位小数")]
+    level: Annotated[Level, Field(description="auto 可自动采用；preselected 已预选待确认；recommend 仅供参考")]
+    plausible: Annotated[list[str], Field(description="不能排除的标签，从最可能的起")]
+
+
+class ReviewJson(TypedDict):
+    """要不要人看：三项判断中最低的一级，以及须经人看的原因。"""
+
+    level: Level
+    level_zh: str
+    reasons: Annotated[list[Reason], Field(description="须经人看的原因，最要紧的在前；可自动采用时为空")]
+    reasons_zh: list[str]
+    misconduct: TaskReviewJson
+    department: TaskReviewJson
+    urgency: TaskReviewJson
+
+
 class VersionsJson(TypedDict):
     """由哪些版本得出。"""
 
@@ -84,8 +106,10 @@ class TriageJson(TypedDict):
 
     id: str
     misconduct: list[MisconductJson]
+    alleged: Annotated[float, Field(ge=0, le=1, description="文中反映了某种问题的概率")]
     department: DepartmentJson
     urgency: UrgencyJson
+    review: ReviewJson
     versions: VersionsJson
 
 
@@ -119,8 +143,10 @@ def triage_json(triage: Triage, policy: Policy) -> TriageJson:
     return TriageJson(
         id=triage.id,
         misconduct=[_misconduct(tag, policy) for tag in triage.misconduct],
+        alleged=round(triage.alleged, DIGITS),
         department=_department(triage.department, policy),
         urgency=_urgency(triage.urgency, policy),
+        review=_review(triage.review),
         versions=versions_json(triage.versions),
     )
 
@@ -160,6 +186,22 @@ def _urgency(tag: UrgencyTag, policy: Policy) -> UrgencyJson:
     return UrgencyJson(
         card=tag.card, zh=card.zh, probability=round(tag.probability, DIGITS), evidence=_evidence(tag.evidence)
     )
+
+
+def _review(review: Review) -> ReviewJson:
+    return ReviewJson(
+        level=review.level,
+        level_zh=LEVEL_ZH[review.level],
+        reasons=list(review.reasons),
+        reasons_zh=[REASON_ZH[reason] for reason in review.reasons],
+        misconduct=_task_review(review.misconduct),
+        department=_task_review(review.department),
+        urgency=_task_review(review.urgency),
+    )
+
+
+def _task_review(task: TaskReview) -> TaskReviewJson:
+    return TaskReviewJson(confidence=round(task.confidence, DIGITS), level=task.level, plausible=list(task.plausible))
 
 
 def _evidence(found: Iterable[Evidence]) -> list[EvidenceJson]:

@@ -18,11 +18,12 @@ from data.policy_files import load_policy
 from data.policy_reader import SHIPPED
 from data.policy_schema import Policy
 from data.taxonomy import Taxonomy
-from models.bundle import ENCODER, LEXICAL, TOKENIZER, write_manifest
+from models.bundle import CLAIMS, ENCODER, LEXICAL, TOKENIZER, write_manifest
 from models.calibration import Fusion, TaskFusion
 from models.lexical import BUCKETS, LexicalScorer
+from models.signals import STRENGTHS
 from models.tokens import Windowing
-from models.triage import STRENGTHS, Triager
+from models.triage import Triager
 
 SEED = 20240607
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
@@ -47,7 +48,8 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, policy: Policy) -> Pat
     folder = tmp_path_factory.mktemp("tiny_bundle")
     words = _write_tokenizer(folder / TOKENIZER, policy.taxonomy)
     _write_encoder(folder / ENCODER, words, policy.taxonomy)
-    _write_lexical(folder / LEXICAL, policy.taxonomy)
+    _write_lexical(folder / LEXICAL, policy.taxonomy.outputs)
+    _write_lexical(folder / CLAIMS, len(policy.taxonomy.misconduct) + 1)
     write_manifest(
         folder,
         name="tiny",
@@ -60,8 +62,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, policy: Policy) -> Pat
     return folder
 
 
-def _write_lexical(path: Path, taxonomy: Taxonomy) -> None:
-    width = len(taxonomy.misconduct) + len(taxonomy.departments) + len(taxonomy.cards) - 1
+def _write_lexical(path: Path, width: int) -> None:
     weights = np.random.default_rng(SEED).normal(0, 0.5, (1024, width)).astype(np.float16)
     scorer = LexicalScorer(
         idf=np.ones(BUCKETS, np.float32),
@@ -91,7 +92,7 @@ def _write_tokenizer(path: Path, taxonomy: Taxonomy) -> int:
 
 def _write_encoder(path: Path, words: int, taxonomy: Taxonomy) -> None:
     """input_ids, attention_mask (W, T) to token_scores (W, T, K): a look-up in a random table, masked."""
-    width = len(taxonomy.misconduct) + 1 + len(taxonomy.departments) + len(taxonomy.cards) - 1
+    width = len(taxonomy.misconduct) + 2 + len(taxonomy.departments) + len(taxonomy.cards) - 1
     table = np.random.default_rng(SEED).normal(size=(words, width)).astype(np.float32)
     nodes = [
         helper.make_node("Gather", ["table", "input_ids"], ["scores"]),
@@ -123,6 +124,7 @@ def _fusion(taxonomy: Taxonomy) -> Fusion:
         misconduct=_task(
             misconduct, {name: np.full(misconduct, w) for name, w in STRENGTH_WEIGHTS.items()}, misconduct
         ),
+        alleged=TaskFusion(weights={}, bias=np.zeros(1), thresholds=np.array([0.0, 1.0])),
         department=_task(departments, {name: np.full(departments, w) for name, w in STRENGTH_WEIGHTS.items()}, 0),
         urgency=_task(steps, rules_of_cards, steps),
         assisting=0.2,

@@ -24,6 +24,8 @@ class Experiment:
     warmup: float = 0.06
     evidence_weight: float = 1.0
     masking: float = 0.1
+    longest: int = 192
+    noise: float = 0.0
     seed: int = 20
 
     @classmethod

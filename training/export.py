@@ -23,6 +23,7 @@ from data.taxonomy import Taxonomy
 from models.bundle import ENCODER, TOKENIZER
 from models.encoder import empty_encoder
 from models.multitask import TriageModel
+from training.fit import WEIGHTS
 
 TOLERANCE = 2e-2
 SMALLEST_HALVED = 1024
@@ -37,15 +38,16 @@ class _TokenScores(nn.Module):
         return self.model.token_scores(input_ids, attention_mask)
 
 
-def load_run(run: Path, taxonomy: Taxonomy) -> TriageModel:
-    """The model that ``training.fit`` wrote to ``run``, in evaluation mode."""
+def load_run(run: Path, taxonomy: Taxonomy, topics: int = 0) -> TriageModel:
+    """The model that ``training.fit`` wrote to ``run``, in evaluation mode; with its topic head if asked for."""
     model = TriageModel(
         empty_encoder(json.loads((run / "encoder.json").read_text(encoding="utf-8"))),
         types=len(taxonomy.misconduct),
         departments=len(taxonomy.departments),
         cards=len(taxonomy.cards),
+        topics=topics,
     )
-    load_model(model, str(run / "model.safetensors"))
+    load_model(model, str(run / WEIGHTS), strict=False)  # a head for topics is not exported
     return model.eval()
 
 

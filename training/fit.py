@@ -1,12 +1,14 @@
-"""Fine-tune the encoder and its three heads: ``python -m training.fit --corpus FILE … --out runs/NAME``.
+"""Fine-tune the encoder and its heads: ``python -m training.fit --corpus FILE … --out runs/NAME``.
 
-Writes checkpoints every 100 steps and resumes from the newest; the result is ``OUT/model.safetensors`` with its
-experiment, ready for ``python -m training.export``.
+``--start`` takes the weights of an earlier run, ``--topics`` single-label files of another scheme as a further task,
+``--without`` files whose ids are left out. Writes checkpoints every 100 steps and resumes from the newest; the result
+is ``OUT/model.safetensors`` with its experiment, ready for ``python -m training.export``.
 """
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +16,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from safetensors.torch import save_model
+from safetensors.torch import load_file, save_model
 from sklearn.metrics import f1_score
 from transformers import (
     EvalPrediction,
@@ -28,7 +30,7 @@ from transformers import (
 )
 
 from data.complaint import LabelledComplaint
-from data.labelled import read_corpus, read_labelled
+from data.labelled import SENTENCES, read_corpus, read_labelled
 from data.policy_files import load_policy
 from data.taxonomy import Taxonomy
 from models.encoder import load_encoder, load_tokenizer
@@ -36,10 +38,14 @@ from models.multitask import LossWeights, TriageModel
 from models.tokens import ComplaintTokenizer
 from training.examples import Collator, Example, make_example
 from training.experiment import Experiment
+from training.noise import Noise
 from training.splits import assign_splits
+from training.topics import read_ids, read_topics, topic_names
 
+WATCHED = ("train", "calibration")
+WEIGHTS = "model.safetensors"
 Arrays = tuple[np.ndarray, ...]
-LABELS = ["misconduct", "quoted", "department", "urgency"]
+LABELS = ["misconduct", "quoted", "department", "urgency", "topic"]
 
 
 class RichProgress(TrainerCallback):
@@ -67,22 +73,31 @@ class RichProgress(TrainerCallback):
         self.bar.stop()
 
 
-def load_rows(corpora: Sequence[Path], taxonomy: Taxonomy) -> list[LabelledComplaint]:
-    """The project's own corpus and the files named, with their splits."""
-    rows = read_corpus(taxonomy)
+def load_rows(
+    corpora: Sequence[Path], taxonomy: Taxonomy, without: frozenset[str] = frozenset()
+) -> list[LabelledComplaint]:
+    """The project's own corpus with its single sentences and the files named, with their splits, but for the ids of
+    ``without``."""
+    rows = read_corpus(taxonomy) + read_corpus(taxonomy, SENTENCES)
     for path in corpora:
         rows += read_labelled(path, taxonomy)
-    return assign_splits(rows)
+    return [row for row in assign_splits(rows) if row.complaint.id not in without]
 
 
-def build_model(experiment: Experiment, taxonomy: Taxonomy) -> TriageModel:
-    """The model with fresh heads."""
-    return TriageModel(
+def build_model(experiment: Experiment, taxonomy: Taxonomy, topics: int = 0, start: Path | None = None) -> TriageModel:
+    """The model with fresh heads, or with those of the run ``start`` as far as it has them."""
+    model = TriageModel(
         load_encoder(experiment.base, experiment.layers),
         types=len(taxonomy.misconduct),
         departments=len(taxonomy.departments),
         cards=len(taxonomy.cards),
+        topics=topics,
     )
+    if start is not None:
+        own = model.state_dict()
+        found = load_file(start / WEIGHTS)
+        model.load_state_dict({n: t for n, t in found.items() if n in own and own[n].shape == t.shape}, strict=False)
+    return model
 
 
 def set_class_weights(model: TriageModel, examples: Sequence[Example]) -> None:
@@ -105,8 +120,9 @@ def quick_metrics(prediction: EvalPrediction) -> dict[str, float]:
     """Figures to watch while training, at fixed thresholds; the reported ones come from `training.evaluate`."""
     outputs, labels = cast(Arrays, prediction.predictions), cast(Arrays, prediction.label_ids)
     types, departments, steps = outputs[:3]
-    misconduct, _, department, urgency = labels
+    misconduct, _, department, urgency = labels[:4]
     known = ~np.isnan(misconduct).any(axis=1)
+    misconduct, types = misconduct[:, :-1], types[:, :-1]
     rank = (steps[:, 0] > 0).astype(int) * (1 + (steps[:, 1] > 0))
     return {
         "misconduct_micro_f1": f1_score(misconduct[known] > 0.5, types[known] > 0, average="micro", zero_division=0),
@@ -126,8 +142,25 @@ def optimizer(model: TriageModel, experiment: Experiment) -> torch.optim.AdamW:
     return torch.optim.AdamW([{"params": p, "lr": r, "weight_decay": d} for (r, d), p in groups.items()])
 
 
-def _dataset(examples: Sequence[Example]) -> Dataset:
-    return Dataset.from_dict({"index": list(range(len(examples))), "length": [len(e.tokens) for e in examples]})
+def _dataset(examples: Sequence[Example], longest: int) -> Dataset:
+    lengths = [min(len(e.tokens), longest) for e in examples]
+    return Dataset.from_dict({"index": list(range(len(examples))), "length": lengths})
+
+
+def _noise(
+    rows: Sequence[LabelledComplaint], rate: float, make: Callable[..., Example]
+) -> Callable[[int], Example | None] | None:
+    """What the collator asks for a noisy copy of train example ``index``; None where no noise is wanted."""
+    if not rate:
+        return None
+    noise = Noise((row.complaint.text for row in rows), rate)
+
+    def noisy(index: int) -> Example | None:
+        heard = noise.copy(rows[index].complaint, np.random.default_rng(int(torch.randint(2**31, (1,)))))
+        example = make(rows[index], heard=heard) if heard else None
+        return example if example and example.tokens.clauses else None
+
+    return noisy
 
 
 def _newest_checkpoint(folder: Path) -> str | None:
@@ -151,20 +184,31 @@ class _Trainer(Trainer):
             self.data_collator = kept
 
 
-def fit(rows: Sequence[LabelledComplaint], experiment: Experiment, taxonomy: Taxonomy, out: Path) -> TriageModel:
+def fit(
+    rows: Sequence[LabelledComplaint], experiment: Experiment, taxonomy: Taxonomy, out: Path, start: Path | None = None
+) -> TriageModel:
     """Train on the rows of split ``train``, watching the split ``calibration``; resumes a run that was stopped."""
     set_seed(experiment.seed)
     torch.set_num_threads(max(1, torch.get_num_threads()))
     tokenizer = ComplaintTokenizer(load_tokenizer(experiment.base))
-    examples = {
-        s: [make_example(r, tokenizer, taxonomy) for r in rows if r.split == s] for s in ("train", "calibration")
-    }
-    examples = {split: [e for e in found if e.tokens.clauses] for split, found in examples.items()}
-    model = build_model(experiment, taxonomy)
+    topics = topic_names(rows)
+    make = partial(make_example, tokenizer=tokenizer, taxonomy=taxonomy, topics=topics)
+    pairs = {s: [(r, e) for r in rows if r.split == s and (e := make(r)).tokens.clauses] for s in WATCHED}
+    examples = {split: [example for _, example in found] for split, found in pairs.items()}
+    model = build_model(experiment, taxonomy, len(topics), start)
     model.weights = LossWeights(evidence=experiment.evidence_weight)
     set_class_weights(model, examples["train"])
-    masking = {"train": experiment.masking, "calibration": 0.0}
-    collators = {s: Collator(e, tokenizer, experiment.windowing, masking[s]) for s, e in examples.items()}
+    collators = {
+        "train": Collator(
+            examples["train"],
+            tokenizer,
+            experiment.windowing,
+            experiment.masking,
+            experiment.longest,
+            _noise([row for row, _ in pairs["train"]], experiment.noise, make),
+        ),
+        "calibration": Collator(examples["calibration"], tokenizer, experiment.windowing),
+    }
     steps = -(-len(examples["train"]) // experiment.batch) * experiment.epochs
     arguments = TrainingArguments(
         output_dir=str(out / "checkpoints"),
@@ -192,15 +236,16 @@ def fit(rows: Sequence[LabelledComplaint], experiment: Experiment, taxonomy: Tax
         args=arguments,
         data_collator=collators["train"],
         eval_collator=collators["calibration"],
-        train_dataset=_dataset(examples["train"]),
-        eval_dataset=_dataset(examples["calibration"]),
+        train_dataset=_dataset(examples["train"], experiment.longest),
+        eval_dataset=_dataset(examples["calibration"], experiment.window * 100),
         compute_metrics=quick_metrics,
         optimizers=(optimizer(model, experiment), None),
         callbacks=[RichProgress()],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=_newest_checkpoint(out / "checkpoints"))
-    save_model(model, str(out / "model.safetensors"))
+    save_model(model, str(out / WEIGHTS))
+    (out / "topics.json").write_text(json.dumps(topics, ensure_ascii=False), encoding="utf-8")
     (out / "experiment.json").write_text(json.dumps(experiment.as_dict(), indent=1), encoding="utf-8")
     (out / "encoder.json").write_text(model.encoder.config.to_json_string(), encoding="utf-8")
     load_tokenizer(experiment.base).save(str(out / "tokenizer.json"))
@@ -214,12 +259,18 @@ def main() -> None:
     )
     parser.add_argument("--experiment", type=Path, default=Path("training/experiments/starter.toml"))
     parser.add_argument("--base", help="local folder or hub name instead of the experiment's")
+    parser.add_argument("--start", type=Path, help="an earlier run whose weights to go on from")
+    parser.add_argument("--topics", type=Path, nargs="*", default=[], help="single-label files as a further task")
+    parser.add_argument("--held-out", type=Path, help="messages whose copies are left out of the files of --topics")
+    parser.add_argument("--without", type=Path, nargs="*", default=[], help="files whose ids are left out")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     changes = {"base": options.base} if options.base else {}
     experiment = Experiment.from_toml(options.experiment, **changes)
     taxonomy = load_policy().taxonomy
-    fit(load_rows(options.corpus, taxonomy), experiment, taxonomy, options.out)
+    rows = load_rows(options.corpus, taxonomy, read_ids(options.without))
+    rows += [row for path in options.topics for row in read_topics(path, options.held_out)]
+    fit(rows, experiment, taxonomy, options.out, options.start)
 
 
 if __name__ == "__main__":

@@ -133,6 +133,11 @@ cards:
   green:  # FAULT 牌“green”
     respond_hours: 1
 """,
+    "automation.yaml": """\
+misconduct: {risk: 0.05, never_auto: [no_such_type]}  # FAULT 问题类型“no_such_type”不存在
+department: {risk: 0.05}
+urgency: {risk: 0.05, never_auto: [purple]}  # FAULT 牌“purple”不存在
+""",
     "rules/a_not_yaml.yaml": """\
 rules:
   - id: aa-001
@@ -246,6 +251,7 @@ def test_a_whole_folder_of_its_own(tmp_path: Path) -> None:
     assert [rule.id for rule in policy.rules] == ["bp-001"] and [guard.id for guard in policy.guards] == ["neg"]
     assert policy.units["county"].superior == "city" and policy.clauses["P1"].units == ("tax",)
     assert policy.card_deadlines["blue"].respond_working_days == 5
+    assert policy.automation == load_policy(SHIPPED).automation and policy.automation.urgency.never_auto == ("red",)
     assert policy.dictionary == load_policy(SHIPPED).dictionary
 
 
@@ -275,6 +281,8 @@ def test_the_message_has_one_line_for_each_fault(tmp_path: Path) -> None:
         ("clauses.yaml", "", 1),
         ("directory.yaml", "units:\n  - {id: a, zh: 甲, department: tax}\n  - just words\n", 3),
         ("deadlines.yaml", "cards:\n  red: soon\n", 2),
+        ("automation.yaml", "misconduct: {risk: 0.05}\ndepartment: {risk: 5}\nurgency: {risk: 0.05}\n", 2),
+        ("automation.yaml", "misconduct: {risk: 0.05}\n", 1),
     ],
 )
 def test_a_file_of_another_shape(tmp_path: Path, name: str, text: str, line: int) -> None:

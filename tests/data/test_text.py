@@ -110,3 +110,27 @@ def test_no_span_runs_backwards(start: int, end: int) -> None:
 def test_spans_that_touch_do_not_overlap() -> None:
     assert Span(0, 2).overlaps(Span(1, 3))
     assert not Span(0, 2).overlaps(Span(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("loud", "calm"),
+    [
+        ("没人管！！！", "没人管。"),
+        ("没人管!", "没人管。"),
+        ("没人管。！", "没人管。"),
+        ("谁管？！！", "谁管?"),
+        ("！救命", "。救命"),
+    ],
+)
+def test_exclamation_marks_are_one_full_stop(loud: str, calm: str) -> None:
+    found = normalise(loud)
+    assert found.text == calm
+    assert found.original(Span(0, len(found.text))).start == 0
+
+
+def test_words_behind_exclamation_marks_keep_their_place() -> None:
+    text = "没人管！！！還罵人！"
+    found = normalise(text)
+    at = found.text.index("还骂人")
+    span = found.original(Span(at, at + 3))
+    assert text[span.start : span.end] == "還罵人"

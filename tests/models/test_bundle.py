@@ -15,7 +15,7 @@ from data.errors import BundleError
 from data.policy_schema import Policy
 from data.taxonomy import Taxonomy
 from data.transcript import complaint_from_text
-from models.bundle import ENCODER, FILES, LEXICAL, MANIFEST, TOKENIZER, file_digest, load_bundle, write_manifest
+from models.bundle import ENCODER, FILES, LEXICAL, MANIFEST, file_digest, load_bundle, write_manifest
 from models.lexical import BUCKETS, LexicalScorer
 
 
@@ -44,11 +44,11 @@ def test_what_was_written_is_what_loads(copy: Path, tiny_bundle: Path, policy: P
     tokens = first.tokenizer.tokenise(complaint_from_text("c", "窗口推诿扯皮，收了钱"))
     batch = second.tokenizer.collate([tokens], second.windowing)
     np.testing.assert_array_equal(first.token_scores(batch), second.token_scores(batch))
-    assert first.token_scores(batch).shape == (*batch.input_ids.shape, 25 + 1 + 37 + 2)
+    assert first.token_scores(batch).shape == (*batch.input_ids.shape, 25 + 1 + 1 + 37 + 2)
     assert first.lexical.scores("收钱").tolist() == second.lexical.scores("收钱").tolist()
     write_manifest(
         copy, name="tiny", taxonomy=policy.taxonomy, rules_digest=policy.rules_digest, windowing=second.windowing,
-        fusion=second.fusion, experiment=second.manifest["experiment"],
+        fusion=second.fusion, assurance=second.assurance, experiment=second.manifest["experiment"],
     )  # fmt: skip
     assert (copy / MANIFEST).read_bytes() == (tiny_bundle / MANIFEST).read_bytes()
 
@@ -56,7 +56,7 @@ def test_what_was_written_is_what_loads(copy: Path, tiny_bundle: Path, policy: P
 def test_the_manifest_names_what_the_bundle_was_made_of(tiny_bundle: Path, policy: Policy) -> None:
     manifest = load_bundle(tiny_bundle, policy.taxonomy, threads=1).manifest
     assert manifest["taxonomy"] == {"label": policy.taxonomy.label, "digest": policy.taxonomy.digest}
-    assert manifest["files"] == {name: file_digest(tiny_bundle / name) for name in (ENCODER, TOKENIZER, LEXICAL)}
+    assert manifest["files"] == {name: file_digest(tiny_bundle / name) for name in FILES}
     assert len(manifest["rules"]) == 64
 
 
@@ -98,7 +98,7 @@ def test_another_wording_of_the_same_labels_is_taken(tiny_bundle: Path, taxonomy
 
 def test_another_format(copy: Path, taxonomy: Taxonomy) -> None:
     edit(copy, lambda manifest: manifest.update(format=99))
-    assert refusal(copy, taxonomy).endswith("format 99 is not supported, expected 1")
+    assert refusal(copy, taxonomy).endswith("format 99 is not supported, expected 2")
 
 
 def test_a_folder_without_a_bundle(tmp_path: Path, taxonomy: Taxonomy) -> None:
@@ -107,7 +107,7 @@ def test_a_folder_without_a_bundle(tmp_path: Path, taxonomy: Taxonomy) -> None:
         assert str(folder / MANIFEST) in message and "cannot be read" in message
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", "null", '"format"', '{"format": 1}', "\udc80"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", "null", '"format"', '{"format": 2}', "\udc80"])
 def test_a_manifest_that_is_none(copy: Path, taxonomy: Taxonomy, content: str) -> None:
     (copy / MANIFEST).write_bytes(content.encode("utf-8", "surrogateescape"))
     assert str(copy / MANIFEST) in refusal(copy, taxonomy)
@@ -128,6 +128,10 @@ def test_a_manifest_that_is_none(copy: Path, taxonomy: Taxonomy, content: str) -
         lambda m: m["fusion"]["misconduct"].pop("bias"),
         lambda m: m["fusion"]["department"].update(bias="none"),
         lambda m: m["fusion"].update(assisting="often"),
+        lambda m: m["fusion"].pop("alleged"),
+        lambda m: m.pop("assurance"),
+        lambda m: m["assurance"].pop("department"),
+        lambda m: m["assurance"]["urgency"].update(guarantees=[{"risk": 0.1}]),
     ],
 )
 def test_a_manifest_that_lacks_something(
@@ -143,4 +147,4 @@ def test_n_gram_weights_for_other_labels(copy: Path, taxonomy: Taxonomy) -> None
     )
     narrow.save(copy / LEXICAL)
     edit(copy, lambda manifest: manifest["files"].update({LEXICAL: file_digest(copy / LEXICAL)}))
-    assert f"expected ({BUCKETS}, 64)" in refusal(copy, taxonomy)
+    assert f"expected ({BUCKETS}, 65)" in refusal(copy, taxonomy)

@@ -59,11 +59,15 @@ def test_fusion_is_a_weighted_sum_and_a_bias() -> None:
 def test_a_saved_fusion_decides_as_before(taxonomy: Taxonomy) -> None:
     types, departments, steps = len(taxonomy.misconduct), len(taxonomy.departments), len(taxonomy.cards) - 1
     fusion = Fusion(
-        misconduct=task(types, types), department=task(departments, 0), urgency=task(steps, steps), assisting=0.25
+        misconduct=task(types, types),
+        alleged=task(1, 2),
+        department=task(departments, 0),
+        urgency=task(steps, steps),
+        assisting=0.25,
     )
     loaded = Fusion.from_json(json.loads(json.dumps(fusion.as_json())))
     assert loaded.as_json() == fusion.as_json() and loaded.assisting == 0.25
-    for name, labels in (("misconduct", types), ("department", departments), ("urgency", steps)):
+    for name, labels in (("misconduct", types), ("alleged", 1), ("department", departments), ("urgency", steps)):
         signals = {"model": np.linspace(-5, 5, labels), "strong": np.ones(labels)}
         before, after = getattr(fusion, name), getattr(loaded, name)
         np.testing.assert_allclose(after.logits(signals), before.logits(signals), atol=1e-5)

@@ -81,3 +81,9 @@ def test_an_archive_that_lacks_an_array_is_refused(tmp_path: Path) -> None:
         LexicalScorer.load(tmp_path / "lexical.npz", 3)
     with pytest.raises(BundleError, match="is not a lexical model"):
         LexicalScorer.load(tmp_path / "nowhere.npz", 3)
+
+
+def test_she_and_he_are_one_word() -> None:
+    for one, other in (("她不管我", "他不管我"), ("牠它", "他他")):
+        a, b = grams(one), grams(other)
+        assert dict(zip(a.buckets, a.values, strict=True)) == dict(zip(b.buckets, b.values, strict=True))

@@ -10,8 +10,8 @@ from models.pooling import NEVER, Logits, pool
 from models.tokens import NO_CLAUSE, Batch
 
 TYPES, DEPARTMENTS, CARDS = 5, 7, 3
-WIDTH = TYPES + 1 + DEPARTMENTS + CARDS - 1
-PARTS = ("misconduct", "department", "urgency")
+WIDTH = TYPES + 2 + DEPARTMENTS + CARDS - 1
+PARTS = ("misconduct", "alleged", "department", "urgency")
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +42,12 @@ def random_batch(seed: int) -> tuple[np.ndarray, Batch]:
 def torch_logits(model: TriageModel, scores: np.ndarray, batch: Batch) -> dict[str, np.ndarray]:
     document = torch.from_numpy(batch.clause_document)
     rows = model.clause_scores(torch.from_numpy(scores), torch.from_numpy(batch.clause_index), len(document))
-    types, departments, steps = rows.split([TYPES, DEPARTMENTS + 1, CARDS - 1], dim=-1)
+    types, departments, steps = rows.split([TYPES + 1, DEPARTMENTS + 1, CARDS - 1], dim=-1)
     alleges = torch.from_numpy(batch.clause_alleges)
+    claims = model.misconduct.pool(types, document, alleges, batch.documents)
     found = {
-        "misconduct": model.misconduct.pool(types, document, alleges, batch.documents),
+        "misconduct": claims[:, :TYPES],
+        "alleged": claims[:, TYPES],
         "department": model.department.pool(departments, document, batch.documents),
         "urgency": model.urgency.pool(steps, document, batch.documents),
     }

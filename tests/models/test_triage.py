@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from data.complaint import Complaint, Speaker
 from data.policy_schema import Policy
 from data.transcript import complaint_from_text, complaint_from_turns
+from models.answer import Triage
 from models.calibration import Fusion, TaskFusion
 from models.evidence import Evidence
-from models.triage import BATCH_TOKENS, Triage, Triager
+from models.triage import BATCH_TOKENS, Triager
 
 TEXTS = [
     "我这个事几个部门踢皮球，跑了半个月没人管",
@@ -229,7 +230,11 @@ def test_the_fusion_of_the_bundle_is_the_default(triager: Triager, policy: Polic
     again = Triager(policy, triager.bundle)
     assert again.fusion is triager.bundle.fusion
     empty = Fusion(
-        misconduct=task(25, -9.0, [0.5] * 25), department=task(37, 0.0), urgency=task(2, -9.0, [0.5] * 2), assisting=1.0
+        misconduct=task(25, -9.0, [0.5] * 25),
+        alleged=task(1, 0.0, [0.0, 1.0]),
+        department=task(37, 0.0),
+        urgency=task(2, -9.0, [0.5] * 2),
+        assisting=1.0,
     )
     (found,) = Triager(policy, triager.bundle, empty).triage([complaint_from_text("c", TEXTS[0])])
     assert (found.misconduct, found.urgency.card) == ((), "blue")

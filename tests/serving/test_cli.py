@@ -350,6 +350,13 @@ def test_policy_check_lists_all_faults_with_file_and_line(fenzhen: Fenzhen, own:
     assert "mine.yaml:4" in run.err and "directory.yaml:2" in run.err and "规则目录有" in run.err
 
 
+def test_policy_automation_tells_what_may_go_unchecked(fenzhen: Fenzhen) -> None:
+    run = fenzhen("policy", "automation")
+    assert run.code == 0
+    assert "须经人看的标签：" in run.out and "优亲厚友徇私" in run.out and "红牌" in run.out
+    assert "现有模型保证不了" in run.out, "the tiny bundle was never measured"
+
+
 def test_version_names_what_decides(fenzhen: Fenzhen, triager: Triager) -> None:
     run = fenzhen("version")
     assert run.code == 0

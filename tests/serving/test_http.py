@@ -19,7 +19,8 @@ from starlette.testclient import TestClient
 
 from data.errors import BundleError
 from data.transcript import complaint_from_text
-from models.triage import Triage, Triager
+from models.answer import Triage
+from models.triage import Triager
 from serving.app import EXAMPLES, create_app
 from serving.problems import MEDIA_TYPE
 from serving.settings import Settings

@@ -8,8 +8,9 @@ from rich.console import Console
 from data.complaint import Complaint, Speaker
 from data.policy_schema import Policy
 from data.transcript import complaint_from_text, complaint_from_turns
+from models.answer import DepartmentTag, MisconductTag, Review, TaskReview, Triage, UrgencyTag, Versions
+from models.assurance import Level, Reason
 from models.evidence import Evidence
-from models.triage import DepartmentTag, MisconductTag, Triage, UrgencyTag, Versions
 from serving.table import NOTHING_ALLEGED, SHOWN_WHOLE, render_triage, visible
 
 TEXT = "办证窗口和市监局互相推诿，孩子等着上学。"
@@ -23,12 +24,18 @@ def evidence(complaint: Complaint, words: str, source: str, turn: int | None = N
     return Evidence(start=start, end=start + len(words), text=words, source=source, turn=turn)
 
 
+def reviewed(level: Level, *reasons: Reason) -> Review:
+    task = TaskReview(confidence=0.5, level=level, plausible=())
+    return Review(level=level, reasons=reasons, misconduct=task, department=task, urgency=task)
+
+
 def triage(
     misconduct: tuple[Evidence, ...] | None = None,
     department: tuple[Evidence, ...] = (),
     urgency: tuple[Evidence, ...] = (),
     card: str = "yellow",
     id: str = "17",
+    review: Review | None = None,
 ) -> Triage:
     tags = () if misconduct is None else (MisconductTag(type="buck_passing", probability=0.93, evidence=misconduct),)
     return Triage(
@@ -42,7 +49,9 @@ def triage(
             assisting=("education",),
             candidates=(("government_services", 0.11), ("township", 0.04)),
         ),
+        alleged=0.9,
         urgency=UrgencyTag(card=card, probability=0.77, evidence=urgency),
+        review=review or reviewed(Level.PRESELECTED, Reason.LOW_CONFIDENCE, Reason.MIXED_COMPLAINT),
         versions=VERSIONS,
     )
 
@@ -150,3 +159,10 @@ def test_visible_keeps_the_length_so_that_spans_hold() -> None:
     text = "".join(map(chr, range(0x250))) + "\u2028\u202a\u2066\ud800😀"
     assert len(visible(text)) == len(text)
     assert visible("一\r\n二\t三😀") == "一 \n二 三😀"
+
+
+def test_whether_a_person_must_look_is_said_with_its_reasons(policy: Policy) -> None:
+    complaint = complaint_from_text("17", TEXT)
+    assert "已预选，请确认（把握不足、涉及不止一个部门）" in shown(complaint, triage(), policy)
+    alone = shown(complaint, triage(review=reviewed(Level.AUTO)), policy)
+    assert "可自动采用" in alone and "可自动采用（" not in alone

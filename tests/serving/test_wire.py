@@ -53,7 +53,7 @@ def spans(triage: TriageJson) -> list[dict[str, object]]:
 
 def test_names_are_those_promised(ruled: Triager) -> None:
     triage = answer(ruled, complaint_from_text("a-1", TEXTS["plain"]))
-    assert list(triage) == ["id", "misconduct", "department", "urgency", "versions"]
+    assert list(triage) == ["id", "misconduct", "alleged", "department", "urgency", "review", "versions"]
     buck_passing = next(tag for tag in triage["misconduct"] if tag["type"] == "buck_passing")
     assert list(buck_passing) == ["type", "zh", "family", "probability", "basis", "evidence"]
     assert (buck_passing["zh"], buck_passing["family"]) == ("推诿扯皮", "inaction")
@@ -133,3 +133,16 @@ def test_the_taxonomy_words_every_clause_a_type_rests_on(policy: Policy, triager
         assert kind["basis"]
         assert all(clauses[clause]["zh"] and clauses[clause]["plan_zh"] for clause in kind["basis"])
     assert listed["digests"] == {"taxonomy": policy.taxonomy.digest, "rules": policy.rules_digest}
+
+
+def test_how_far_to_rely_on_it_is_said_in_ids_and_in_chinese(ruled: Triager) -> None:
+    triage = answer(ruled, complaint_from_text("r", TEXTS["plain"]))
+    review = triage["review"]
+    assert list(review) == ["level", "level_zh", "reasons", "reasons_zh", "misconduct", "department", "urgency"]
+    assert (review["level"], review["level_zh"]) == ("recommend", "仅供参考，请人工判断")
+    assert "low_confidence" in review["reasons"] and len(review["reasons_zh"]) == len(review["reasons"])
+    for task in (review["misconduct"], review["department"], review["urgency"]):
+        assert list(task) == ["confidence", "level", "plausible"] and 0 <= task["confidence"] <= 1
+    assert review["department"]["plausible"][0] == triage["department"]["id"]
+    foreign = answer(ruled, complaint_from_text("f", "Buy one, get one free!"))["review"]
+    assert foreign["reasons"][0] == "out_of_distribution" and "不像是投诉" in foreign["reasons_zh"][0]

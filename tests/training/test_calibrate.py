@@ -13,7 +13,8 @@ from data.taxonomy import Taxonomy
 from data.transcript import complaint_from_text
 from models.bundle import MANIFEST
 from models.calibration import Fusion, card_probabilities, sigmoid, softmax
-from models.triage import STRENGTHS, Reading, Triager
+from models.signals import STRENGTHS
+from models.triage import Reading, Triager
 from training.calibrate import GRID, fit_fusion
 
 ROWS = 200
@@ -29,7 +30,7 @@ class Case:
         random = np.random.default_rng(seed)
         self.taxonomy = triager.taxonomy
         (self._reading,) = triager.read([complaint_from_text("c", "窗口")])
-        self._random = random
+        self._random, self._other = random, np.random.default_rng(seed + 100)
         self.types = random.random((count, 25)) < 0.15
         self.types[:, NEVER_SEEN:] = False
         self.departments = random.integers(37, size=count)
@@ -45,6 +46,14 @@ class Case:
         medium = (self._random.random(len(truth)) < 0.2).astype(float)
         return {**noise, "strong": self._noisy(truth), "medium": medium, "weak": self._noisy(~truth)}
 
+    def _shared(self) -> dict[str, np.ndarray]:
+        shared = {f"{name}_alleged": np.full(25, self._other.normal()) for name in ("model", "lexical", "claims")}
+        return {**shared, "claims": self._other.normal(size=25)}
+
+    def _alleged(self, truth: bool) -> dict[str, np.ndarray]:
+        noise = {name: self._other.normal(size=1) for name in ("lexical", "claims", "strong", "medium", "weak")}
+        return {"model": np.array([3.0 if truth else -3.0]) + self._other.normal(size=1), **noise}
+
     def _read(self, index: int) -> Reading:
         rank = self.ranks[index]
         steps = np.where(rank > np.arange(2), 1.0, -1.0) + self._random.normal(size=2)
@@ -52,7 +61,8 @@ class Case:
         fired["red_strong"] = np.full(2, self._noisy(np.array([rank == 2]))[0])
         return replace(
             self._reading,
-            misconduct=self._signals(self.types[index]),
+            misconduct={**self._signals(self.types[index]), **self._shared()},
+            alleged=self._alleged(self.types[index].any()),
             department=self._signals(np.arange(37) == self.departments[index]),
             urgency={"model": steps, "lexical": self._random.normal(size=2), **fired},
         )
@@ -139,7 +149,10 @@ def test_a_missed_red_costs_more_than_a_false_one(fusion: Fusion, case: Case) ->
 )
 def test_one_source_alone(case: Case, taxonomy: Taxonomy, sources: tuple[str, ...], names: set[str]) -> None:
     alone = fit_fusion(case.readings, case.rows, taxonomy, sources)
-    assert set(alone.misconduct.weights) == set(alone.department.weights) == names
+    claiming = names | {"claims"} if sources == ("lexical",) else names
+    assert set(alone.department.weights) == names and set(alone.alleged.weights) == claiming
+    shared = {f"{name}_alleged" for name in claiming if sources != ("rules",)}
+    assert set(alone.misconduct.weights) == claiming | shared
     assert set(alone.urgency.weights) == (set(CARDS) if sources == ("rules",) else names)
 
 
@@ -166,6 +179,8 @@ def test_a_trained_bundle_is_calibrated(trained: Any, trained_triager: Triager) 
     assert manifest["windowing"] == {"length": 96, "overlap": 32}
     assert manifest["rules"] == load_policy().rules_digest
     fusion = trained_triager.fusion
-    assert set(fusion.misconduct.weights) == {"model", "lexical", *STRENGTHS}
+    both = {"model", "lexical", "claims"}
+    assert set(fusion.misconduct.weights) == {*both, *(f"{name}_alleged" for name in both), *STRENGTHS}
+    assert set(fusion.alleged.weights) == {*both, *STRENGTHS} and len(fusion.alleged.thresholds) == 2
     assert fusion.misconduct.weights["lexical"][0] > 0
     assert all((vector >= 0).all() for vector in fusion.urgency.weights.values())

@@ -12,8 +12,11 @@ import pytest
 from data.complaint import LabelledComplaint
 from data.labelled import CORPUS, read_labelled
 from data.taxonomy import Taxonomy
-from models.triage import Triage, Triager
-from training.evaluate import FIGURES, SOURCES, as_markdown, compare_sources, main, outcomes, read_rows, report
+from models.answer import Triage
+from models.assurance import TASKS
+from models.triage import Triager
+from training.evaluate import SOURCES, compare_sources, main, outcomes, read_rows, report
+from training.markdown import FIGURES, as_markdown
 from training.metrics import Outcome, outcome
 
 
@@ -117,7 +120,8 @@ def test_the_report_has_every_figure_with_its_interval(
 def test_a_figure_without_cases_is_a_dash(taxonomy: Taxonomy) -> None:
     nothing = Outcome(
         true_types=frozenset(), types=frozenset(), true_department="tax", departments=("tax", "health", "other"),
-        true_rank=0, rank=0, evidence=(),
+        true_rank=0, rank=0, evidence=(), confidence=dict.fromkeys(TASKS, 0.9), right=dict.fromkeys(TASKS, True),
+        level="auto",
     )  # fmt: skip
     figures = report({"one": {"real messages": [nothing] * 3, "authored complaints": []}}, taxonomy)
     assert list(figures["figures"]) == ["real messages"]

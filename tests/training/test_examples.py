@@ -10,7 +10,7 @@ from data.complaint import LabelledComplaint, Labels, Speaker
 from data.taxonomy import Taxonomy
 from data.transcript import complaint_from_text, complaint_from_turns
 from models.tokens import ComplaintTokenizer, Windowing
-from training.examples import UNLABELLED, Collator, Example, make_example
+from training.examples import UNLABELLED, Collator, Example, crop, make_example
 
 TEXT = "窗口收了我兩條煙，还骂人。后来没有办"
 WINDOWING = Windowing(length=16, overlap=4)
@@ -27,10 +27,10 @@ def full(text: str = TEXT) -> LabelledComplaint:
 def test_targets_follow_the_order_of_the_taxonomy(tokenizer: ComplaintTokenizer, taxonomy: Taxonomy) -> None:
     types = frozenset({"rude_attitude", "soliciting_benefits"})
     found = make_example(row(misconduct=types, department="tax", urgency="yellow"), tokenizer, taxonomy)
-    assert {taxonomy.misconduct_ids[i] for i in np.flatnonzero(found.misconduct)} == types
-    assert found.misconduct.sum() == 2 and found.misconduct.dtype == np.float32
+    assert {taxonomy.misconduct_ids[i] for i in np.flatnonzero(found.misconduct[:-1])} == types
+    assert found.misconduct[-1] == 1 and found.misconduct.sum() == 3 and found.misconduct.dtype == np.float32
     assert taxonomy.department_ids[found.department] == "tax" and taxonomy.card_ids[found.urgency] == "yellow"
-    assert np.isnan(found.quoted).all() and found.quoted.shape == (3, 25)
+    assert np.isnan(found.quoted).all() and found.quoted.shape == (3, 26)
 
 
 def test_none_alleged_is_not_unlabelled(tokenizer: ComplaintTokenizer, taxonomy: Taxonomy) -> None:
@@ -58,7 +58,8 @@ def test_quotes_mark_the_clauses_they_cover(
     found = make_example(quoted, tokenizer, taxonomy).quoted
     column = taxonomy.misconduct_ids.index("rude_attitude")
     assert found[:, column].tolist() == clauses
-    assert np.isnan(np.delete(found, column, axis=1)).all()
+    assert found[:, -1].tolist() == clauses
+    assert np.isnan(np.delete(found, [column, 25], axis=1)).all()
 
 
 def test_the_agents_clauses_are_neither_quoted_nor_not(tokenizer: ComplaintTokenizer, taxonomy: Taxonomy) -> None:
@@ -114,3 +115,50 @@ def test_masking_hides_words_and_nothing_else(tokenizer: ComplaintTokenizer, tax
     for name in plain:
         if name != "input_ids":
             torch.testing.assert_close(plain[name], masked[name], equal_nan=True)
+
+
+def long_example(tokenizer: ComplaintTokenizer, taxonomy: Taxonomy) -> Example:
+    text = "，".join([*["后来没有办"] * 12, "窗口收了我兩條煙", *["后来没有办"] * 12, "还骂人"])
+    evidence = {"soliciting_benefits": "窗口收了我兩條煙", "rude_attitude": "还骂人"}
+    labelled = row(text, misconduct=frozenset(evidence), department="tax", urgency="red", evidence=evidence)
+    return make_example(labelled, tokenizer, taxonomy)
+
+
+def test_a_crop_is_a_run_of_whole_clauses(tokenizer: ComplaintTokenizer, taxonomy: Taxonomy) -> None:
+    whole = long_example(tokenizer, taxonomy)
+    for seed in range(60):
+        part = crop(whole, 40, np.random.default_rng(seed))
+        assert 0 < len(part.tokens) <= 40 and len(part.tokens.owner) == len(part.tokens.ids)
+        assert len(part.quoted) == len(part.tokens.clauses) == max(part.tokens.owner) + 1
+        first = whole.tokens.clauses.index(part.tokens.clauses[0])
+        assert part.tokens.clauses == whole.tokens.clauses[first : first + len(part.tokens.clauses)]
+        assert (part.department, part.urgency) == (whole.department, whole.urgency)
+
+
+def test_a_type_without_its_quote_becomes_unknown(tokenizer: ComplaintTokenizer, taxonomy: Taxonomy) -> None:
+    whole = long_example(tokenizer, taxonomy)
+    columns = [taxonomy.misconduct_ids.index(kind) for kind in ("soliciting_benefits", "rude_attitude")]
+    seen = set()
+    for seed in range(120):
+        part = crop(whole, 40, np.random.default_rng(seed))
+        kept = [(part.quoted[:, column] == 1).any() for column in columns]
+        seen.add(tuple(map(bool, kept)))
+        for column, there in zip(columns, kept, strict=True):
+            assert part.misconduct[column] == 1 if there else np.isnan(part.misconduct[column])
+        assert part.misconduct[-1] == 1 if any(kept) else np.isnan(part.misconduct[-1])
+        assert np.nansum(np.delete(part.misconduct, [*columns, 25])) == 0
+    assert seen >= {(True, False), (False, True)}
+    assert whole.misconduct[columns].tolist() == [1, 1]
+
+
+def test_short_examples_are_not_cropped(tokenizer: ComplaintTokenizer, taxonomy: Taxonomy) -> None:
+    short = make_example(full(), tokenizer, taxonomy)
+    assert crop(short, 200, np.random.default_rng(0)) is short
+
+
+def test_what_was_heard_keeps_the_quotes(tokenizer: ComplaintTokenizer, taxonomy: Taxonomy) -> None:
+    quoted = row(misconduct=frozenset({"rude_attitude"}), evidence={"rude_attitude": "还骂人"})
+    heard = complaint_from_text("c", TEXT.replace("骂", "麻"))
+    found = make_example(quoted, tokenizer, taxonomy, heard=heard)
+    assert found.tokens.text.text == make_example(row(heard.text), tokenizer, taxonomy).tokens.text.text
+    assert found.quoted[:, taxonomy.misconduct_ids.index("rude_attitude")].tolist() == [0, 1, 0]

@@ -5,9 +5,10 @@ import pytest
 
 from data.complaint import LabelledComplaint, Labels, Speaker
 from data.taxonomy import Taxonomy
+from data.text import normalise
 from data.transcript import complaint_from_text, complaint_from_turns
-from models.lexical import BUCKETS, LexicalScorer
-from training.lexical import ABSENT, fit_lexical
+from models.lexical import BUCKETS, LexicalScorer, claims
+from training.lexical import ABSENT, fit_claims, fit_lexical
 
 SAID = [
     ("窗口收了红包才办", {"soliciting_benefits"}, "tax", "yellow"),
@@ -38,12 +39,12 @@ def scorer(taxonomy: Taxonomy) -> LexicalScorer:
 
 
 def column(taxonomy: Taxonomy, name: str) -> int:
-    return (*taxonomy.misconduct_ids, *taxonomy.department_ids, "above blue", "above yellow").index(name)
+    return (*taxonomy.misconduct_ids, "alleged", *taxonomy.department_ids, "above blue", "above yellow").index(name)
 
 
 def test_shapes(scorer: LexicalScorer) -> None:
-    assert scorer.weights.shape == (BUCKETS, 64) and scorer.weights.dtype == np.float16
-    assert scorer.idf.shape == (BUCKETS,) and scorer.bias.shape == (64,)
+    assert scorer.weights.shape == (BUCKETS, 65) and scorer.weights.dtype == np.float16
+    assert scorer.idf.shape == (BUCKETS,) and scorer.bias.shape == (65,)
 
 
 def test_it_learns_which_words_speak_for_a_label(scorer: LexicalScorer, taxonomy: Taxonomy) -> None:
@@ -95,3 +96,35 @@ def test_the_agents_words_teach_nothing(taxonomy: Taxonomy) -> None:
     assert (
         fit_lexical(spoken, taxonomy).scores("鲲鹏").tolist() == fit_lexical(rows(), taxonomy).scores("鲲鹏").tolist()
     )
+
+
+def test_quotes_teach_which_pair_of_clauses_alleges(taxonomy: Taxonomy) -> None:
+    quoted = [
+        LabelledComplaint(
+            complaint=complaint_from_text(str(n), f"我去办证，{quote}，回家天黑了，路上没灯"),
+            labels=Labels(misconduct=frozenset({"soliciting_benefits"}), evidence={"soliciting_benefits": quote}),
+            group=str(n),
+        )
+        for n, quote in enumerate(["窗口收了红包", "办事员要两条烟", "没送红包不给盖章", "科长伸手要红包"])
+    ]
+    calm = [
+        LabelledComplaint(
+            complaint=complaint_from_text(f"c{n}", text), labels=Labels(misconduct=frozenset()), group=f"c{n}"
+        )
+        for n, text in enumerate(["我去办证，回家天黑了", "路上没灯，请修一修", "孩子上学，问问名额"])
+    ]
+    scorer = fit_claims([*quoted, *calm], taxonomy)
+    kind = taxonomy.misconduct_ids.index("soliciting_benefits")
+    accusing, harmless = scorer.all_scores(["主任收了红包", "回家天黑了，路上没灯"])
+    assert accusing[kind] > harmless[kind] and accusing[-1] > harmless[-1]
+    assert (scorer.bias[[i for i in range(25) if i != kind]] == ABSENT).all()
+    assert scorer.all_scores([]).shape == (0, 26)
+
+
+def test_a_claim_is_a_clause_with_the_next_of_the_same_speaker() -> None:
+    turns = [(Speaker.CITIZEN, "一，二。三"), (Speaker.AGENT, "四"), (Speaker.CITIZEN, "五")]
+    spoken = complaint_from_turns("c", turns)
+    text = normalise(spoken.text)
+    assert [text.text[s.start : s.end] for s in claims(spoken, text)] == ["一,二", "二。三", "三", "五"]
+    only_agent = complaint_from_turns("c", [(Speaker.AGENT, "收了红包")])
+    assert claims(only_agent, normalise(only_agent.text)) == []

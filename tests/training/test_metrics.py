@@ -9,13 +9,15 @@ import pytest
 
 from data.complaint import Labels
 from data.taxonomy import Taxonomy
+from models.answer import DepartmentTag, MisconductTag, Review, TaskReview, Triage, UrgencyTag, Versions
+from models.assurance import TASKS, Level
 from models.evidence import Evidence
-from models.triage import DepartmentTag, MisconductTag, Triage, UrgencyTag, Versions
 from training.metrics import Outcome, bootstrap, character_f1, f1, headline, kappa, outcome, type_counts
 
 PLAIN = Outcome(
     true_types=frozenset(), types=frozenset(), true_department="tax", departments=("tax", "health", "other"),
-    true_rank=0, rank=0, evidence=(),
+    true_rank=0, rank=0, evidence=(), confidence=dict.fromkeys(TASKS, 0.9), right=dict.fromkeys(TASKS, True),
+    level="auto",
 )  # fmt: skip
 
 
@@ -114,7 +116,13 @@ def test_a_triage_against_its_labels(taxonomy: Taxonomy) -> None:
             assisting=(),
             candidates=(("health", 0.2), ("other", 0.1)),
         ),
+        alleged=0.8,
         urgency=UrgencyTag(card="red", probability=0.6, evidence=()),
+        review=Review(
+            level=Level.RECOMMEND,
+            reasons=(),
+            **{task: TaskReview(confidence=0.4, level=Level.RECOMMEND, plausible=()) for task in TASKS},
+        ),
         versions=Versions(bundle="b", taxonomy="t", rules="r"),
     )
     labels = Labels(
@@ -131,4 +139,7 @@ def test_a_triage_against_its_labels(taxonomy: Taxonomy) -> None:
         true_rank=1,
         rank=2,
         evidence=(2 * 6 / (8 + 6),),
+        confidence=dict.fromkeys(TASKS, 0.4),
+        right=dict.fromkeys(TASKS, False),
+        level="recommend",
     )
