@@ -1,5 +1,6 @@
 """Evidence: which words of the original text stand behind a tag, found by the model or by a rule."""
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -39,7 +40,8 @@ class EvidenceFinder:
     def misconduct(self, reading: "Reading", index: int) -> tuple[Evidence, ...]:
         """The clauses that carry type ``index``, then the rules that fired for it."""
         found = self._by_rules(reading, "misconduct", {self.taxonomy.misconduct_ids[index]})
-        return self._gather(reading, reading.logits.clause_misconduct[:, index] + _claimed(reading, index), found)
+        encoder = reading.logits.clause_misconduct[:, index]
+        return self._gather(reading, encoder + _claimed(reading, index), found, convinced=bool((encoder > 0).any()))
 
     def department(self, reading: "Reading", index: int) -> tuple[Evidence, ...]:
         """The clauses that speak for department ``index`` above all others, the rules, and named units."""
@@ -52,14 +54,16 @@ class EvidenceFinder:
             for mention in reading.mentions
             if mention.unit.department == department
         ]
-        return self._gather(reading, lead, found, gap=max(float(lead.max(initial=0)), 0) / 2)
+        highest = float(lead.max(initial=0))
+        return self._gather(reading, lead, found, convinced=highest > 0, gap=highest / 2)
 
     def urgency(self, reading: "Reading", rank: int) -> tuple[Evidence, ...]:
         """The clauses and rules that raised the card to ``rank``; none for the lowest card."""
         if rank == 0:
             return ()
         found = self._by_rules(reading, "urgency", set(self.taxonomy.card_ids[rank:]))
-        return self._gather(reading, reading.logits.clause_urgency[:, rank - 1], found)
+        scores = reading.logits.clause_urgency[:, rank - 1]
+        return self._gather(reading, scores, found, convinced=bool((scores > 0).any()))
 
     def _by_rules(self, reading: "Reading", dimension: str, labels: set[str]) -> list[tuple[Span, str]]:
         return [
@@ -69,20 +73,30 @@ class EvidenceFinder:
         ]
 
     def _gather(
-        self, reading: "Reading", scores: np.ndarray, found: list[tuple[Span, str]], gap: float = NEIGHBOUR_GAP
+        self,
+        reading: "Reading",
+        scores: np.ndarray,
+        found: list[tuple[Span, str]],
+        *,
+        convinced: bool,
+        gap: float = NEIGHBOUR_GAP,
     ) -> tuple[Evidence, ...]:
-        convinced = not found or bool((scores > 0).any())
-        spans = [(span, "model") for span in _peak(reading, scores, gap)] if convinced else []
+        """The model's clauses, where it is convinced or nothing else speaks for the tag, then what rules found."""
+        spans = [(span, "model") for span in _peak(reading, scores, gap)] if convinced or not found else []
         return tuple(_evidence(reading.complaint, reading.tokens.text, span, source) for span, source in spans + found)
 
 
 def _claimed(reading: "Reading", index: int) -> np.ndarray:
     """For every clause the weighed n-gram score of the best pair of clauses that it belongs to; 0 where in none."""
-    scores = np.zeros(len(reading.tokens.clauses))
-    for place, clause in enumerate(reading.tokens.clauses):
-        holding = [reading.claimed[i, index] for i, span in enumerate(reading.claims) if span.overlaps(clause.span)]
-        scores[place] = CLAIM_WEIGHT * max(holding, default=0.0)
-    return scores
+    spans = [clause.span for clause in reading.tokens.clauses]
+    ends = [span.end for span in spans]
+    best = np.full(len(spans), -np.inf)
+    for claim, score in zip(reading.claims, reading.claimed[:, index], strict=True):
+        place = bisect_right(ends, claim.start)
+        while place < len(spans) and spans[place].start < claim.end:
+            best[place] = max(best[place], score)
+            place += 1
+    return np.where(np.isfinite(best), CLAIM_WEIGHT * best, 0.0)
 
 
 def _peak(reading: "Reading", scores: np.ndarray, gap: float) -> Iterable[Span]:

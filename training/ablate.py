@@ -23,11 +23,12 @@ from models.bundle import CLAIMS, LEXICAL, load_bundle, write_manifest
 from models.lexical import BUCKETS, LexicalScorer
 from models.triage import Triager
 from training.assure import cross_decide
-from training.calibrate import fit_fusion, unfitted
+from training.calibrate import unfitted
 from training.evaluate import by_origin, read_rows
 from training.experiment import Experiment
 from training.export import export
 from training.fit import fit, load_rows
+from training.fusion import fit_fusion
 from training.markdown import FIGURES
 from training.metrics import headline, outcome
 

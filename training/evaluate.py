@@ -21,8 +21,8 @@ from data.taxonomy import Taxonomy
 from models.assurance import TASKS
 from models.bundle import STARTER
 from models.triage import Reading, Triager
-from training.calibrate import fit_fusion
 from training.fit import load_rows
+from training.fusion import fit_fusion
 from training.invariance import measure
 from training.markdown import as_markdown
 from training.metrics import Outcome, bootstrap, f1, headline, outcome, type_counts

@@ -15,16 +15,12 @@ from typing import Any, cast
 import numpy as np
 import torch
 from datasets import Dataset
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from safetensors.torch import load_file, save_model
 from sklearn.metrics import f1_score
 from transformers import (
     EvalPrediction,
     PrinterCallback,
     Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
     TrainingArguments,
     set_seed,
 )
@@ -39,6 +35,7 @@ from models.tokens import ComplaintTokenizer
 from training.examples import Collator, Example, make_example
 from training.experiment import Experiment
 from training.noise import Noise
+from training.progress import RichProgress
 from training.splits import assign_splits
 from training.topics import read_ids, read_topics, topic_names
 
@@ -46,31 +43,6 @@ WATCHED = ("train", "calibration")
 WEIGHTS = "model.safetensors"
 Arrays = tuple[np.ndarray, ...]
 LABELS = ["misconduct", "quoted", "department", "urgency", "topic"]
-
-
-class RichProgress(TrainerCallback):
-    """A progress bar with loss and time left."""
-
-    def __init__(self) -> None:
-        self.bar = Progress(
-            TextColumn("fit"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-            TextColumn("{task.fields[loss]}"),
-        )  # fmt: skip
-
-    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.task = self.bar.add_task("fit", total=state.max_steps, completed=state.global_step, loss="")
-        self.bar.start()
-
-    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.bar.update(self.task, completed=state.global_step)
-
-    def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any) -> None:
-        kept = {k: round(v, 4) for k, v in (logs or {}).items() if k == "loss" or k.startswith("eval_")}
-        self.bar.update(self.task, loss=f"loss {logs['loss']:.3f}" if logs and "loss" in logs else "")
-        self.bar.console.print(f"step {state.global_step}: {kept}")
-
-    def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.bar.stop()
 
 
 def load_rows(

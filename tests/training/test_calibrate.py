@@ -15,7 +15,8 @@ from models.bundle import MANIFEST
 from models.calibration import Fusion, card_probabilities, sigmoid, softmax
 from models.signals import STRENGTHS
 from models.triage import Reading, Triager
-from training.calibrate import GRID, fit_fusion
+from training.fusion import fit_fusion
+from training.thresholds import GRID
 
 ROWS = 200
 CARDS = ("yellow_strong", "yellow_medium", "yellow_weak", "red_strong", "red_medium", "red_weak")

@@ -13,7 +13,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from data.complaint import LabelledComplaint, Labels
 from data.errors import InputError
-from data.labelled import CORPUS, read_corpus
+from data.labelled import CORPUS, SENTENCES, read_corpus
 from data.taxonomy import Taxonomy
 from data.transcript import complaint_from_text
 from models.multitask import TriageModel
@@ -239,7 +239,7 @@ def test_further_files_join_the_own_corpus(taxonomy: Taxonomy, tmp_path: Path) -
     copy = {"id": "copy", "text": tested.complaint.text + "，请尽快回复", "urgency": "blue"}
     (tmp_path / "more.jsonl").write_text(json.dumps(copy, ensure_ascii=False) + "\n", encoding="utf-8")
     rows = load_rows([tmp_path / "more.jsonl"], taxonomy)
-    assert rows[:-1] == own
+    assert rows[:-1] == own + read_corpus(taxonomy, SENTENCES)
     assert (rows[-1].complaint.id, rows[-1].split, rows[-1].labels.department) == ("copy", "test", None)
 
 
