@@ -29,13 +29,23 @@ def slice_names(row: LabelledComplaint) -> list[str]:
 def by_slice(
     rows: Sequence[LabelledComplaint], outcomes: Sequence[Outcome], taxonomy: Taxonomy
 ) -> dict[str, dict[str, float]]:
-    """The headline figures and the count of every slice of at least LEAST_ROWS rows."""
+    """The headline figures and the count of every slice of at least LEAST_ROWS rows; NaN where a slice cannot tell (F1
+    without any allegation, kappa with a single card)."""
     slices: dict[str, list[Outcome]] = defaultdict(list)
     for row, outcome in zip(rows, outcomes, strict=True):
         for name in slice_names(row):
             slices[name].append(outcome)
     kept = {name: found for name, found in sorted(slices.items()) if len(found) >= LEAST_ROWS}
-    return {name: {"n": len(found), **headline(found, taxonomy)} for name, found in kept.items()}
+    return {name: {"n": len(found), **_telling(found, taxonomy)} for name, found in kept.items()}
+
+
+def _telling(outcomes: Sequence[Outcome], taxonomy: Taxonomy) -> dict[str, float]:
+    figures = headline(outcomes, taxonomy)
+    if not any(o.true_types for o in outcomes):
+        figures |= dict.fromkeys(("misconduct_micro_f1", "any_misconduct_f1"), float("nan"))
+    if len({o.true_rank for o in outcomes}) < 2:
+        figures["urgency_kappa"] = float("nan")
+    return figures
 
 
 def worst(slices: dict[str, dict[str, float]], figure: str, count: int = WORST) -> list[str]:

@@ -49,6 +49,8 @@ def test_slices_need_rows(taxonomy: Taxonomy) -> None:
     assert "characters: 800 and more" not in found and found["characters: 0–30"]["department_top1"] == 1.0
     assert found["department: tax"]["n"] == 2 * LEAST_ROWS - 1
     assert worst(found, "department_top1", 2)[0] != "characters: 0–30"
+    assert np.isnan(found["department: tax"]["misconduct_micro_f1"]), "nothing is alleged in any row"
+    assert np.isnan(found["department: tax"]["urgency_kappa"]) and worst(found, "urgency_kappa") == []
 
 
 def test_calibration_error_by_hand() -> None:
