@@ -23,4 +23,4 @@ def test_a_card_holds_the_figures_of_both_recipes(trained: Any, taxonomy: Taxono
     assert card.startswith("# Model card: tiny-trained-") and "$" not in card
     assert "| department top-1 | 0.61 |" in card and "| department top-1 | 0.37 |" in card
     assert "`arrears` (0.25, 7 test rows)" in card and "real messages, department: channel: web" in card
-    assert "own corpus alone" not in write_card(report(0.61), trained.bundle)
+    assert "Trained on the own corpus alone" not in write_card(report(0.61), trained.bundle)
