@@ -50,8 +50,8 @@ def _own(own: dict[str, Any] | None) -> list[str]:
         return []
     says = (
         "**Trained on the own corpus alone**, measured on the same test splits. Where the encoder's column stands at "
-        "chance, it did not learn in that run, and the fusion's figures are those of the n-grams; real messages then count "
-        "as unfamiliar and are mostly left without tags."
+        "chance, it did not learn in that run, and the fusion's figures are those of the n-grams; real messages then "
+        "count as unfamiliar and are mostly left without tags."
     )
     return [says, "", *headlines(own)]
 
