@@ -29,12 +29,8 @@ def check_taxonomy(
                 loader.known(clauses[1], unit, taxonomy.department_ids, "责任部门", "clauses", number, "units")
 
 
-def _ids(taxonomy: Taxonomy) -> dict[str, tuple[str, ...]]:
-    return {"misconduct": taxonomy.misconduct_ids, "department": taxonomy.department_ids, "urgency": taxonomy.card_ids}
-
-
 def check_rules(loader: PolicyReader, taxonomy: Taxonomy, files: list[tuple[RulesFile, Source]]) -> None:
-    ids = _ids(taxonomy)
+    ids = taxonomy.ids
     seen: set[str] = set()
     for file, source in files:
         for number, rule in enumerate(file.rules):
@@ -93,6 +89,6 @@ def check_automation(loader: PolicyReader, taxonomy: Taxonomy, found: tuple[Auto
     if found is None:
         return
     file, source = found
-    for name, ids in _ids(taxonomy).items():
+    for name, ids in taxonomy.ids.items():
         for label in getattr(file, name).never_auto:
             loader.known(source, label, ids, LABELS[name], name, "never_auto")

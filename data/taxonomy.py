@@ -63,6 +63,11 @@ class Taxonomy:
         """In order of rank, the least urgent first."""
         return tuple(c.id for c in self.cards)
 
+    @cached_property
+    def ids(self) -> dict[str, tuple[str, ...]]:
+        """The labels of each dimension, in order."""
+        return {"misconduct": self.misconduct_ids, "department": self.department_ids, "urgency": self.card_ids}
+
     @property
     def outputs(self) -> int:
         """How many numbers decide a complaint: one a type, one for any, one a department, one a step of cards."""
@@ -71,8 +76,7 @@ class Taxonomy:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over ids and their order alone: names and aliases may change without touching a model."""
-        ids = {"misconduct": self.misconduct_ids, "department": self.department_ids, "urgency": self.card_ids}
-        return hashlib.sha256(json.dumps(ids, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.ids, sort_keys=True).encode()).hexdigest()
 
     @property
     def label(self) -> str:

@@ -118,11 +118,9 @@ class Automat:
 
     def __init__(self, assurance: Assurance, automation: Automation, taxonomy: Taxonomy) -> None:
         self._assurance = assurance
-        self._settings: dict[str, TaskAutomation] = {name: getattr(automation, name) for name in TASKS}
-        self.thresholds = {
-            name: assurance.task(name).guarantee(task.risk).threshold for name, task in self._settings.items()
-        }
-        self.never = {name: frozenset(task.never_auto) for name, task in self._settings.items()}
+        settings: dict[str, TaskAutomation] = {name: getattr(automation, name) for name in TASKS}
+        self.thresholds = {name: assurance.task(name).guarantee(task.risk).threshold for name, task in settings.items()}
+        self.never = {name: frozenset(task.never_auto) for name, task in settings.items()}
         if automation.never_auto_discipline:
             self.never["misconduct"] |= {kind.id for kind in taxonomy.misconduct if kind.discipline}
 

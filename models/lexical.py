@@ -19,7 +19,7 @@ from data.errors import BundleError
 from data.text import CLAUSE_END, FOLDED, NormalisedText, Span, clauses
 
 BUCKETS = 2**17
-_CUT = {ord(end): "\n" for end in CLAUSE_END}
+_READ = {**FOLDED, **{ord(end): "\n" for end in CLAUSE_END}}
 LONGEST_GRAM = 4
 
 
@@ -34,7 +34,7 @@ class Grams:
 def grams(text: str) -> Grams:
     """Character 1- to 4-grams within clauses, hashed into BUCKETS; she and he are one word."""
     counts: Counter[int] = Counter()
-    for clause in text.lower().translate({**_CUT, **FOLDED}).split("\n"):
+    for clause in text.lower().translate(_READ).split("\n"):
         for length in range(1, LONGEST_GRAM + 1):
             for start in range(len(clause) - length + 1):
                 counts[crc32(clause[start : start + length].encode("utf-8", "replace")) % BUCKETS] += 1

@@ -18,10 +18,7 @@ class Reviewer:
     def __init__(self, assurance: Assurance, windowing: Windowing, policy: Policy) -> None:
         self._familiar, self._window = assurance.familiar, windowing.body
         self.automat = Automat(assurance, policy.automation, policy.taxonomy)
-        taxonomy = policy.taxonomy
-        self._ids = {
-            "misconduct": taxonomy.misconduct_ids, "department": taxonomy.department_ids, "urgency": taxonomy.card_ids
-        }  # fmt: skip
+        self._ids = policy.taxonomy.ids
 
     def is_foreign(self, reading: "Reading") -> bool:
         """Whether the text is of another kind than the model knows."""

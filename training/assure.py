@@ -21,6 +21,7 @@ from models.answer import Triage
 from models.assurance import NEVER, TASKS, Assurance, Guarantee, TaskAssurance
 from models.calibration import Fusion
 from models.triage import Probabilities, Reading, Triager
+from training.metrics import right
 
 RISKS = (0.01, 0.02, 0.03, 0.05, 0.08, 0.10, 0.15, 0.20, 0.30)
 SHARES = np.array([1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.5, 0.4, 0.3, 0.2])
@@ -61,15 +62,6 @@ def cross_decide(
     return decided
 
 
-def right(row: LabelledComplaint, triage: Triage) -> dict[str, bool]:
-    """Whether each task was decided as labelled; of misconduct, exactly the set of types."""
-    return {
-        "misconduct": {tag.type for tag in triage.misconduct} == set(row.labels.misconduct or ()),
-        "department": triage.department.id == row.labels.department,
-        "urgency": triage.urgency.card == row.labels.urgency,
-    }
-
-
 def guarantee(confidence: NDArray[np.float64], correct: NDArray[np.bool_], risk: float) -> Guarantee:
     """The laxest threshold whose automatic decisions err at most in ``risk`` of the cases, at 95 % confidence.
 
@@ -104,7 +96,7 @@ def assure(decided: Sequence[Decided], taxonomy: Taxonomy) -> Assurance:
     tasks = {}
     for task in TASKS:
         confidence = np.array([getattr(one.triage.review, task).confidence for one in decided])
-        correct = np.array([right(one.row, one.triage)[task] for one in decided])
+        correct = np.array([right(one.row.labels, one.triage)[task] for one in decided])
         rows = [guarantee(confidence, correct, risk) for risk in RISKS]
         tasks[task] = TaskAssurance(
             guarantees=tuple(row for row in rows if row.share),
@@ -115,10 +107,9 @@ def assure(decided: Sequence[Decided], taxonomy: Taxonomy) -> Assurance:
 
 
 def _of_true_labels(task: str, decided: Sequence[Decided], taxonomy: Taxonomy) -> NDArray[np.float64]:
-    ids = {"misconduct": taxonomy.misconduct_ids, "department": taxonomy.department_ids, "urgency": taxonomy.card_ids}
     found = []
     for one in decided:
         labels = one.row.labels
         true = {"misconduct": labels.misconduct or (), "department": [labels.department], "urgency": [labels.urgency]}
-        found += [getattr(one.found, task)[ids[task].index(label)] for label in true[task]]
+        found += [getattr(one.found, task)[taxonomy.ids[task].index(label)] for label in true[task]]
     return np.array(found)

@@ -46,12 +46,12 @@ def fit_fusion(
     department = _fit_task(signals["department"], wanted, names + fired, "softmax")
     department = _rescaled(department, signals["department"], wanted, usual, "softmax")
     urgency = _fit_steps(signals["urgency"], ranks, names + cards, len(taxonomy.cards) - 1)
-    misconduct = with_type_thresholds(misconduct, [r.misconduct for r in readings], types)
+    misconduct = with_type_thresholds(misconduct, signals["misconduct"], types)
     return Fusion(
         misconduct=misconduct,
         alleged=with_gates(alleged, misconduct, readings, types),
         department=department,
-        urgency=with_card_thresholds(urgency, [r.urgency for r in readings], ranks),
+        urgency=with_card_thresholds(urgency, signals["urgency"], ranks),
         assisting=assisting_threshold(department, readings, rows, taxonomy),
     )
 

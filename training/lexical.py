@@ -22,18 +22,24 @@ CLAIM_INVERSE_PENALTY = 4.0
 CLAIM_WEIGHTS = {0: 1, 1: 3}
 PAIRS_OF_ACCUSING, PAIRS_OF_OTHERS = 8, 4
 LONGEST_SENTENCE = 80
+Column = tuple[np.ndarray, np.ndarray]  # for which rows it is known, and where it holds
 
 
 def fit_lexical(rows: Sequence[LabelledComplaint], taxonomy: Taxonomy) -> LexicalScorer:
     """Weights for types, anything alleged, departments and urgency steps, in this order; rows without a label are left
     out of its task."""
     matrix, idf = _features(rows)
-    weights = np.zeros((BUCKETS, taxonomy.outputs), np.float16)
-    bias = np.full(taxonomy.outputs, ABSENT, np.float32)
-    for column, (known, target) in enumerate(_targets(rows, taxonomy)):
+    model = LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", solver="liblinear")
+    return _scorer(matrix, idf, _targets(rows, taxonomy), model)
+
+
+def _scorer(matrix: csr_matrix, idf: np.ndarray, targets: Sequence[Column], model: LogisticRegression) -> LexicalScorer:
+    """One fit of ``model`` for every column, on the rows it is known for; a column that tells nothing stays ABSENT."""
+    weights = np.zeros((BUCKETS, len(targets)), np.float16)
+    bias = np.full(len(targets), ABSENT, np.float32)
+    for column, (known, target) in enumerate(targets):
         if target[known].any() and not target[known].all():
-            model = LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", solver="liblinear")
-            model.fit(matrix[known], target[known])
+            model.fit(matrix[known], target[known].astype(int))
             weights[:, column], bias[column] = model.coef_[0], model.intercept_[0]
     return LexicalScorer(idf=idf, weights=weights, bias=bias)
 
@@ -53,7 +59,7 @@ def _tfidf(texts: Sequence[str]) -> tuple[csr_matrix, np.ndarray]:
     return tfidf.transform(counts), tfidf.idf_.astype(np.float32)
 
 
-def _targets(rows: Sequence[LabelledComplaint], taxonomy: Taxonomy) -> list[tuple[np.ndarray, np.ndarray]]:
+def _targets(rows: Sequence[LabelledComplaint], taxonomy: Taxonomy) -> list[Column]:
     """For every column the rows it is known for and its target there."""
     labels = [row.labels for row in rows]
     typed = np.array([y.misconduct is not None for y in labels])
@@ -72,15 +78,8 @@ def fit_claims(rows: Sequence[LabelledComplaint], taxonomy: Taxonomy, seed: int 
     units = [unit for row in rows if row.labels.misconduct is not None for unit in _units(row, taxonomy, random)]
     targets = np.stack([target for _, target in units])
     matrix, idf = _tfidf([text for text, _ in units])
-    weights = np.zeros((BUCKETS, targets.shape[1]), np.float16)
-    bias = np.full(targets.shape[1], ABSENT, np.float32)
-    for column in range(targets.shape[1]):
-        known, target = targets[:, column] >= 0, targets[:, column] == 1
-        if target[known].any() and not target[known].all():
-            model = LogisticRegression(C=CLAIM_INVERSE_PENALTY, class_weight=CLAIM_WEIGHTS, solver="liblinear")
-            model.fit(matrix[known], target[known].astype(int))
-            weights[:, column], bias[column] = model.coef_[0], model.intercept_[0]
-    return LexicalScorer(idf=idf, weights=weights, bias=bias)
+    model = LogisticRegression(C=CLAIM_INVERSE_PENALTY, class_weight=CLAIM_WEIGHTS, solver="liblinear")
+    return _scorer(matrix, idf, [(column >= 0, column == 1) for column in targets.T], model)
 
 
 def _units(

@@ -64,13 +64,18 @@ def outcome(labels: Labels, text: str, triage: Triage, taxonomy: Taxonomy) -> Ou
         rank=taxonomy.card_ids.index(triage.urgency.card),
         evidence=tuple(quality),
         confidence={task: review.confidence for task, review in reviews.items()},
-        right={
-            "misconduct": true_types == frozenset(tags),
-            "department": triage.department.id == labels.department,
-            "urgency": triage.urgency.card == labels.urgency,
-        },
+        right=right(labels, triage),
         level=triage.review.level,
     )
+
+
+def right(labels: Labels, triage: Triage) -> dict[str, bool]:
+    """Whether each task was decided as labelled; of misconduct, exactly the set of types."""
+    return {
+        "misconduct": labels.misconduct == frozenset(tag.type for tag in triage.misconduct),
+        "department": triage.department.id == labels.department,
+        "urgency": triage.urgency.card == labels.urgency,
+    }
 
 
 def character_f1(found: set[int], quoted: set[int]) -> float:

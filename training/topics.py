@@ -75,7 +75,6 @@ def read_single_task(path: Path, task: str, taxonomy: Taxonomy) -> list[Labelled
 
     Raises InputError naming file, row and field.
     """
-    ids = {"misconduct": taxonomy.misconduct_ids, "department": taxonomy.department_ids, "urgency": taxonomy.card_ids}
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         where = f"{path}, row {number}"
@@ -85,7 +84,7 @@ def read_single_task(path: Path, task: str, taxonomy: Taxonomy) -> list[Labelled
         except (KeyError, TypeError, ValueError) as error:
             raise InputError("row_invalid", f"应有 text 与 label 两个字段：{error}", where=where) from error
         named = label if task == "misconduct" else [label]
-        if not isinstance(named, list) or any(name not in ids[task] for name in named):
+        if not isinstance(named, list) or any(name not in taxonomy.ids[task] for name in named):
             raise InputError("label_unknown", f"标签 {label!r} 不在 {task} 之中。", where=f"{where}, field label")
         identifier = str(row.get("id", f"{path.stem}-{number}"))
         labels = Labels(
