@@ -8,7 +8,8 @@ FenzhenError
 ├── BundleError      a model bundle that is damaged or does not fit
 │   └── BaseEncoderError … the base encoder cannot be rebuilt (training)
 ├── SettingsError    FENZHEN_ variables that cannot be used (serving)
-└── NotReady         the service cannot answer yet (serving)
+├── StoreError       the store cannot be used as it is (serving.errors)
+└── Refusal          what a caller of the service is told, such as Missing, Conflict, Overloaded (serving.errors)
 """
 
 from collections.abc import Iterable

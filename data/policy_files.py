@@ -15,11 +15,7 @@ def load_policy(folder: Path | None = None) -> Policy:
 
     Raises PolicyError with every fault of every file.
     """
-    if folder is None and os.environ.get("FENZHEN_POLICY_DIR"):
-        folder = Path(os.environ["FENZHEN_POLICY_DIR"])
-    loader = PolicyReader(folder)
-    if folder and not folder.is_dir():
-        raise PolicyError([Fault(file=str(folder), line=None, what="不是文件夹（FENZHEN_POLICY_DIR）")])
+    loader = _reader(folder)
     taxonomy = _taxonomy(loader)
     clauses = loader.read(loader.path("clauses.yaml"), "clauses.yaml", ClausesFile)
     directory = loader.read(loader.path("directory.yaml"), "directory.yaml", DirectoryFile)
@@ -47,6 +43,26 @@ def load_policy(folder: Path | None = None) -> Policy:
         dictionary=tuple(words),
         automation=automation[0],
     )
+
+
+def load_taxonomy(folder: Path | None = None) -> Taxonomy:
+    """The taxonomy of the same folder alone, for what needs no rules; not checked against the other files.
+
+    Raises PolicyError with every fault of ``taxonomy.yaml``.
+    """
+    loader = _reader(folder)
+    found = _taxonomy(loader)
+    if found is None:
+        raise PolicyError(loader.faults)
+    return found[0]
+
+
+def _reader(folder: Path | None) -> PolicyReader:
+    if folder is None and os.environ.get("FENZHEN_POLICY_DIR"):
+        folder = Path(os.environ["FENZHEN_POLICY_DIR"])
+    if folder and not folder.is_dir():
+        raise PolicyError([Fault(file=str(folder), line=None, what="不是文件夹（FENZHEN_POLICY_DIR）")])
+    return PolicyReader(folder)
 
 
 def _words(loader: PolicyReader) -> list[str]:

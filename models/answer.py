@@ -68,7 +68,8 @@ class Versions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Triage:
-    """The answer for one complaint. ``alleged`` is the probability that any misconduct is alleged."""
+    """The answer for one complaint. ``alleged`` is the probability that any misconduct is alleged; ``degraded`` that
+    rules alone decided, as the model could not run."""
 
     id: str
     misconduct: tuple[MisconductTag, ...]
@@ -77,3 +78,4 @@ class Triage:
     urgency: UrgencyTag
     review: Review
     versions: Versions
+    degraded: bool = False

@@ -2,10 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.message import Message
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
@@ -23,21 +23,25 @@ from serving.problems import (
 )
 from serving.wire import RejectedJson
 
+Model = TypeVar("Model", bound=BaseModel)
+
 LONGEST_ECHO = 200
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A JSON object as callers send it: no unknown fields, no other types."""
+
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class TurnRequest(_Strict):
+class TurnRequest(Strict):
     """通话中的一轮发言。"""
 
     speaker: str = Field(description="谁在说：citizen（来电人）或 agent（坐席）；写“市民”“坐席”“A”“B”等也认")
     text: str = Field(description="这一轮的原话")
 
 
-class ComplaintRequest(_Strict):
+class ComplaintRequest(Strict):
     """一条投诉：text 与 turns 二选一。"""
 
     id: str | int | None = Field(
@@ -50,7 +54,7 @@ class ComplaintRequest(_Strict):
     channel: Channel | None = Field(default=None, description="来源渠道；写“热线”“来信”等中文也认")
 
 
-class Envelope(_Strict):
+class Envelope(Strict):
     """A request before its complaints are judged one by one."""
 
     complaints: list[Any] = Field(min_length=1)
@@ -73,6 +77,11 @@ class Batch:
 async def read_body(request: Request, most: int) -> bytes:
     """The body of a JSON request; raises ContentTypeUnsupported or BodyTooLarge, the latter before reading it all."""
     _check_headers(request)
+    return await read_bytes(request, most)
+
+
+async def read_bytes(request: Request, most: int) -> bytes:
+    """The body of any request; raises BodyTooLarge before reading more than ``most`` bytes."""
     too_large = BodyTooLarge("body_too_large", f"请求体超过 {most} 字节，请分批发送")
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > most:
@@ -97,7 +106,7 @@ def _check_headers(request: Request) -> None:
 
 def read_batch(body: bytes, most: int) -> Batch:
     """The complaints of a body; raises RequestRefused if none is good or the request itself is wrong."""
-    rows = _envelope(_json(body)).complaints
+    rows = _envelope(read_json(body)).complaints
     if len(rows) > most:
         raise RequestRefused("too_many_complaints", f"一次最多 {most} 条投诉，这里有 {len(rows)} 条，请分批发送")
     complaints: list[Complaint] = []
@@ -108,7 +117,7 @@ def read_batch(body: bytes, most: int) -> Batch:
             complaints.append(_complaint(row, index))
             ids.append(complaints[-1].id)
         except InputError as error:
-            rejected.append(_rejected(error, row, index))
+            rejected.append(rejected_json(error, row, index))
             ids.append(rejected[-1]["id"])
     _check_ids(ids)
     if not complaints:
@@ -116,7 +125,8 @@ def read_batch(body: bytes, most: int) -> Batch:
     return Batch(complaints=tuple(complaints), rejected=tuple(rejected))
 
 
-def _json(body: bytes) -> object:
+def read_json(body: bytes) -> object:
+    """Any JSON; raises BodyUnreadable."""
     try:
         return json.loads(body.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -128,6 +138,22 @@ def _json(body: bytes) -> object:
         raise BodyUnreadable("json_too_deep", "JSON 嵌套过深") from error
     except ValueError as error:
         raise BodyUnreadable("json_invalid", "请求体不是有效的 JSON：有过长的数字") from error
+
+
+def read_model(body: bytes, kind: type[Model]) -> Model:
+    """The JSON of ``body`` as an object of this kind; raises BodyUnreadable or RequestRefused naming the fields."""
+    try:
+        return kind.model_validate(read_json(body))
+    except ValidationError as error:
+        zh = "请求体不符合要求，原因见 errors"
+        raise RequestRefused("request_invalid", zh, faults=validation_faults(error.errors())) from error
+
+
+def documented_body(kind: type[BaseModel], examples: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``requestBody`` of a route that reads it with ``read_model``; the enums in it are those of its answers."""
+    schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    return {"required": True, "content": {"application/json": {"schema": schema, "examples": examples}}}
 
 
 def _envelope(data: object) -> Envelope:
@@ -159,7 +185,8 @@ def _complaint(row: object, index: int) -> Complaint:
     return complaint_from_json(row, where=_where(index), default_id=str(index))
 
 
-def _rejected(error: InputError, row: object, index: int) -> RejectedJson:
+def rejected_json(error: InputError, row: object, index: int) -> RejectedJson:
+    """What is told of row ``index`` that cannot be taken."""
     given = row.get("id") if isinstance(row, dict) else None
     id = str(given).strip()[:LONGEST_ID] if isinstance(given, str | int) else ""
     field = error.field[:LONGEST_ECHO] if isinstance(error, FieldError) else ""

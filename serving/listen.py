@@ -2,12 +2,17 @@
 
 import errno
 import json
+import shlex
 import socket
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
 from data.errors import FenzhenError
+from serving.limits import server_settings
+from serving.local_key import local_key
+from serving.logs import configure_logs
 
 BACKLOG = 2048
 SAMPLE = "窗口让找县市监局，市监局又说归镇里管，推来推去没人接。"
@@ -53,27 +58,49 @@ def base_url(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def greeting(bound: socket.socket) -> str:
-    """Address, documentation page, and a curl line that works as it stands."""
+def greeting(bound: socket.socket, key: Path | None) -> str:
+    """Address, pages, and a curl line that works as it stands where ``key`` is the file with this machine's own key."""
     url = base_url(bound)
     body = json.dumps({"complaints": [{"id": "1", "text": SAMPLE}]}, ensure_ascii=False)
+    token = f"$(cat {shlex.quote(str(key))})" if key else "<密钥>"
+    advice = () if key else ("还没有密钥？fenzhen keys create --help",)
     return "\n".join(
         (
             f"分诊服务已启动：{url}",
-            f"接口文档：    {url}/docs",
+            f"接口文档：    {url}/docs（先登录；建账号：fenzhen accounts add 姓名 --role admin）",
             "试一条：",
-            f"  curl -s {url}/v1/triage -H 'Content-Type: application/json' -d '{body}'",
+            f"  curl -s {url}/v1/triage -H 'Content-Type: application/json' \\",
+            f'    -H "Authorization: Bearer {token}" \\',
+            f"    -d '{body}'",
+            *advice,
             "按 Ctrl+C 停止。",
         )
     )
 
 
+class _Server(uvicorn.Server):
+    """Greets once the service has started, so that the curl line never comes too early."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, bound: socket.socket) -> None:
+        super().__init__(config)
+        self._app, self._bound = app, bound
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            runtime = self._app.state.runtime
+            own = local_key(runtime.access, runtime.settings.data_dir) if runtime.settings.embedded else None
+            print(greeting(self._bound, own), flush=True)
+
+
 def listen(app: FastAPI, bound: socket.socket) -> None:
-    """Serve until interrupted. Listens before it greets, so that the curl line never comes too early."""
+    """Serve until interrupted; raises what kept the service from starting."""
     bound.listen(BACKLOG)
-    print(greeting(bound), flush=True)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False))
+    configure_logs(app.state.settings.log_level)
+    server = _Server(uvicorn.Config(app, **server_settings(app)), app, bound)
     try:
         server.run(sockets=[bound])
     except KeyboardInterrupt:
         print("已停止。")
+    except SystemExit:
+        raise app.state.failure or AddressError("服务没有启动起来，原因见上。") from None

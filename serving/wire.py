@@ -11,6 +11,7 @@ from pydantic import Field
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
+from data.complaint import Complaint
 from data.policy_schema import Policy
 from models.answer import DepartmentTag, MisconductTag, Review, TaskReview, Triage, UrgencyTag, Versions
 from models.assurance import Level, Reason
@@ -110,6 +111,7 @@ class TriageJson(TypedDict):
     department: DepartmentJson
     urgency: UrgencyJson
     review: ReviewJson
+    degraded: Annotated[bool, Field(description="模型不能用，只凭规则研判")]
     versions: VersionsJson
 
 
@@ -147,8 +149,37 @@ def triage_json(triage: Triage, policy: Policy) -> TriageJson:
         department=_department(triage.department, policy),
         urgency=_urgency(triage.urgency, policy),
         review=_review(triage.review),
+        degraded=triage.degraded,
         versions=versions_json(triage.versions),
     )
+
+
+def answer_json(triage: Triage, policy: Policy) -> dict[str, Any]:
+    """The JSON of one triage as it is stored: without the words of evidence, which `with_words` puts back."""
+    answer: dict[str, Any] = {**triage_json(triage, policy)}
+    return {name: _wordless(value) for name, value in answer.items()}
+
+
+def _wordless(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_wordless(one) for one in value]
+    if isinstance(value, dict):
+        span = "start" in value and "source" in value
+        return {name: _wordless(one) for name, one in value.items() if not (span and name == "text")}
+    return value
+
+
+def with_words(answer: Any, words: Complaint) -> Any:
+    """A stored answer with the words of its evidence, cut from ``words`` (redacted or not)."""
+    if isinstance(answer, list):
+        return [with_words(one, words) for one in answer]
+    if not isinstance(answer, dict):
+        return answer
+    if "start" in answer and "source" in answer:
+        begin = words.utterances[answer["turn"]].span.start if "turn" in answer else 0
+        quoted = words.text[begin + answer["start"] : begin + answer["end"]]
+        return {**answer, "text": quoted}
+    return {name: with_words(one, words) for name, one in answer.items()}
 
 
 def versions_json(versions: Versions) -> VersionsJson:

@@ -1,7 +1,10 @@
 """A real bundle with seeded random weights, built without torch, and the shipped policy to go with it."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -12,6 +15,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from starlette.testclient import TestClient
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from data.policy_files import load_policy
@@ -76,6 +80,30 @@ def _write_lexical(path: Path, width: int) -> None:
 def triager(tiny_bundle: Path, policy: Policy) -> Triager:
     """A triager over the tiny bundle."""
     return Triager.load(tiny_bundle, policy, threads=1)
+
+
+OpenService = Callable[..., AbstractContextManager[TestClient]]
+
+
+@pytest.fixture(scope="session")
+def open_service(triager: Triager, tmp_path_factory: pytest.TempPathFactory) -> OpenService:
+    """Starts the service with an SQLite of its own; the client has a key of ``role``. Other arguments are settings."""
+    from serving.app import create_app
+    from serving.roles import Role
+    from serving.settings import Settings
+    from serving.store.keys import KeyOrder
+
+    @contextmanager
+    def opened(role: str = "case-system", decides: Triager = triager, **settings: Any) -> Iterator[TestClient]:
+        app = create_app(Settings(**{"data_dir": tmp_path_factory.mktemp("data"), **settings}), decides)
+        scope = {"case-system": {"source": "hotline"}, "department": {"department": "commerce"}}.get(role, {})
+        with TestClient(app) as client:
+            order = KeyOrder(name="test", role=Role(role), per_minute=1_000_000, **scope)
+            secret = app.state.runtime.access.keys.create("test", order).secret
+            client.headers["Authorization"] = f"Bearer {secret}"
+            yield client
+
+    return opened
 
 
 def _write_tokenizer(path: Path, taxonomy: Taxonomy) -> int:

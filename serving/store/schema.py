@@ -35,6 +35,13 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+def microseconds(moment: datetime) -> int:
+    """Microseconds since 1970, which is how a moment is stored."""
+    return round(moment.timestamp() * 1_000_000)
+
+
 Sequence = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only an INTEGER primary key
 
 
@@ -45,7 +52,7 @@ class Moment(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:
-        return None if value is None else round(value.timestamp() * 1_000_000)
+        return None if value is None else microseconds(value)
 
     def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:
         return None if value is None else datetime.fromtimestamp(value / 1_000_000, UTC)
@@ -227,6 +234,7 @@ audit = Table(
     Column("digest", String(64), nullable=False),  # keyed, of the row as stored (ciphertext, not text)
     Column("detail", JSON, nullable=False),  # purpose of a look-up and the like; never words of the complaint
     Column("hash", String(64), nullable=False),  # keyed, of all the above and of the previous hash
+    Index(None, "subject"),
 )
 chain_head = Table(
     "chain_head",

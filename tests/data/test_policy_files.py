@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import PolicyError
-from data.policy_files import load_policy
+from data.policy_files import load_policy, load_taxonomy
 from data.policy_reader import SHIPPED
 from data.policy_schema import Policy
 
@@ -335,6 +335,15 @@ def test_a_fault_of_the_own_file_against_a_shipped_one(tmp_path: Path, monkeypat
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     ((file, line, what),) = faults_of(tmp_path / "nowhere")
     assert (file, line) == (str(tmp_path / "nowhere"), None) and "不是文件夹" in what
+
+
+def test_the_taxonomy_alone_is_that_of_the_policy(tmp_path: Path, policy: Policy) -> None:
+    assert load_taxonomy() == policy.taxonomy
+    folder = write(tmp_path, SMALL)
+    assert load_taxonomy(folder) == load_policy(folder).taxonomy
+    (folder / "taxonomy.yaml").write_text("version: one\n", encoding="utf-8")
+    with pytest.raises(PolicyError, match=r"taxonomy\.yaml"):
+        load_taxonomy(folder)
 
 
 def test_the_digest_of_the_rules_leaves_examples_out(tmp_path: Path) -> None:

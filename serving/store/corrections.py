@@ -1,0 +1,169 @@
+"""What people say of a lead: corrections and confirmations by reviewers, returns by departments."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import insert, select, update
+
+from data.errors import InputError
+from data.policy_schema import Policy
+from serving.errors import Stale
+from serving.event_types import EventType
+from serving.roles import Principal
+from serving.store.database import Database, Writing
+from serving.store.ids import new_id
+from serving.store.lead_records import set_types
+from serving.store.lead_rows import Status, Tags, find
+from serving.store.outbox import announce
+from serving.store.schema import corrections, lead_states, lead_types
+
+
+class Kind(StrEnum):
+    """What a person did: changed tags, confirmed them unchanged, gave the lead back."""
+
+    CORRECTION = "correction"
+    AGREEMENT = "agreement"
+    RETURN = "return"
+
+
+class CorrectionReason(StrEnum):
+    """Why tags were changed or confirmed."""
+
+    CONFIRMED = "confirmed"
+    WRONG_TAG = "wrong_tag"
+    MISSING_TAG = "missing_tag"
+    CANNOT_TELL = "cannot_tell"
+    NEEDS_NEW_LABEL = "needs_new_label"
+    NOT_A_COMPLAINT = "not_a_complaint"
+    DUPLICATE = "duplicate"
+
+
+class ReturnReason(StrEnum):
+    """Why a department gives a lead back."""
+
+    NOT_OURS = "not_ours"
+    NO_AUTHORITY = "no_authority"
+    ALREADY_HANDLED = "already_handled"
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """The tags a reviewer wants; None leaves a dimension as it is."""
+
+    misconduct: tuple[str, ...] | None = None
+    department: str | None = None
+    urgency: str | None = None
+    reason: str
+    remark: str = ""
+
+
+class CorrectionStore:
+    """Adds what people say. ``versions`` are the ETags under which the lead may be: one of them, or StaleError."""
+
+    def __init__(self, database: Database, policy: Policy) -> None:
+        self._database, self._taxonomy = database, policy.taxonomy
+
+    def correct(self, who: Principal, id: str, versions: frozenset[int] | None, change: Change) -> None:
+        """Decide a lead; ``versions`` None means whatever version there is.
+
+        Raises Missing, Stale, InputError for an unknown label.
+        """
+        self._check(change)
+        with self._database.writing(who.actor) as writing:
+            row = _current(writing, who, id, versions)
+            before = _tags(writing, row)
+            tags = Tags(
+                misconduct=before.misconduct if change.misconduct is None else tuple(sorted(set(change.misconduct))),
+                department=change.department or before.department,
+                urgency=change.urgency or before.urgency,
+            )
+            kind = Kind.AGREEMENT if tags == before else Kind.CORRECTION
+            _add(writing, row, kind, tags, change)
+            set_types(writing, row["seq"], tags.misconduct)
+            state = {
+                "department": tags.department, "card": tags.urgency, "alleged": bool(tags.misconduct),
+                "status": Status.DECIDED.value,
+            }  # fmt: skip
+            _move(writing, row, state)
+            data = _data(row, tags, state)
+            announce(writing, EventType.CORRECTED, row["seq"], row["source"], {**data, "kind": kind.value})
+            if tags.urgency == "red" and before.urgency != "red":
+                announce(writing, EventType.RED_CARD, row["seq"], row["source"], data)
+
+    def give_back(self, who: Principal, id: str, versions: frozenset[int] | None, change: Change) -> None:
+        """Record that the department says it is not the right one: feedback, not truth, until a reviewer decides."""
+        with self._database.writing(who.actor) as writing:
+            row = _current(writing, who, id, versions)
+            tags = _tags(writing, row)
+            _add(writing, row, Kind.RETURN, tags, change)
+            state = {"status": Status.RETURNED.value}
+            _move(writing, row, state)
+            announce(
+                writing, EventType.RETURNED, row["seq"], row["source"],
+                {**_data(row, tags, state), "reason": change.reason},
+            )  # fmt: skip
+
+    def _check(self, change: Change) -> None:
+        ids = self._taxonomy.ids
+        given = {"misconduct": change.misconduct or (), "department": _some(change.department)}
+        for field, labels in {**given, "urgency": _some(change.urgency)}.items():
+            for label in labels:
+                if label not in ids[field]:
+                    raise InputError("label_unknown", f"没有编号为“{label[:40]}”的标签。", where=f"field {field}")
+
+
+def _some(label: str | None) -> tuple[str, ...]:
+    return () if label is None else (label,)
+
+
+def _current(writing: Writing, who: Principal, id: str, versions: frozenset[int] | None) -> Mapping[Any, Any]:
+    row = find(writing.connection, who, id)
+    if versions is not None and row["version"] not in versions:
+        raise Stale
+    return row
+
+
+def _tags(writing: Writing, row: Mapping[Any, Any]) -> Tags:
+    types = writing.connection.execute(select(lead_types.c.type).where(lead_types.c.lead_seq == row["seq"])).scalars()
+    return Tags(misconduct=tuple(sorted(types)), department=row["department"], urgency=row["card"])
+
+
+def _add(writing: Writing, row: Mapping[Any, Any], kind: Kind, tags: Tags, change: Change) -> None:
+    id = new_id()
+    said = {
+        "lead_seq": row["seq"],
+        "id": id,
+        "kind": kind.value,
+        "actor": writing.actor,
+        "created_at": writing.now,
+        "tags": {"misconduct": list(tags.misconduct), "department": tags.department, "urgency": tags.urgency},
+        "reason": change.reason,
+        "remark": writing.keyring.encrypt(change.remark.encode(), remark_context(id)) if change.remark else None,
+    }
+    inserted = writing.connection.execute(insert(corrections).values(said)).inserted_primary_key
+    said["seq"] = inserted[0] if inserted else None
+    writing.record("correction.add", corrections, id, said)
+
+
+def _move(writing: Writing, row: Mapping[Any, Any], state: Mapping[str, Any]) -> None:
+    new = {"version": row["version"] + 1, "updated_at": writing.now, **state}
+    writing.connection.execute(update(lead_states).where(lead_states.c.lead_seq == row["seq"]).values(**new))
+
+
+def _data(row: Mapping[Any, Any], tags: Tags, state: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "external_id": row["external_id"],
+        "version": row["version"] + 1,
+        "status": state["status"],
+        "misconduct": list(tags.misconduct),
+        "department": tags.department,
+        "card": tags.urgency,
+    }
+
+
+def remark_context(id: str) -> str:
+    """What the encrypted remark of correction ``id`` is bound to."""
+    return f"corrections.remark:{id}"
