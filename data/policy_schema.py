@@ -58,7 +58,7 @@ class Supports(Strict):
     department: str | None = None
     urgency: Literal["red", "yellow"] | None = None
 
-    @property
+    @cached_property
     def label(self) -> tuple[str, str]:
         """Dimension and id."""
         return next((name, value) for name, value in self if value is not None)

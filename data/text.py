@@ -20,6 +20,14 @@ ENDED = ("。", "!", "?", ";")
 LONGEST_CLAUSE = 40
 FOLDED = {ord(pronoun): "他" for pronoun in "她它牠祂"}  # models read one pronoun for all
 _SPACES = re.compile(r"[ \t]+")
+_EDGES = CLAUSE_END + " \t"
+
+
+def _piece(enders: str) -> re.Pattern[str]:
+    return re.compile(f"[^{enders}]++[{enders}]?|[{enders}]")
+
+
+_SENTENCE, _CLAUSE = _piece(SENTENCE_END), _piece(CLAUSE_END)
 
 
 @lru_cache(maxsize=1)
@@ -86,35 +94,29 @@ def normalise(original: str) -> NormalisedText:
     """NFKC character by character (full-width to half-width, but Chinese full stops stay), traditional to simplified,
     invisible characters dropped, line ends as ``\\n``, and any number of exclamation marks as one full stop: how loudly
     something is said must not change what it is."""
-    pieces: list[str] = []
+    pieces = list(map(_normalise_character, original))
+    if "!" not in pieces and set(map(len, pieces)) <= {1}:
+        return NormalisedText("".join(pieces), tuple(range(len(pieces))), len(original))
     origins: list[int] = []
     last = ""
     for index, character in enumerate(original):
         if character == "\r":
-            character = "" if original[index + 1 : index + 2] == "\n" else "\n"
-        piece = _normalise_character(character) if character else ""
-        if piece == "!":
-            piece = "" if last in ENDED else "。"
-        last = piece or last
-        pieces.append(piece)
-        origins.extend([index] * len(piece))
+            pieces[index] = "" if original[index + 1 : index + 2] == "\n" else "\n"
+        elif pieces[index] == "!":
+            pieces[index] = "" if last in ENDED else "。"
+        last = pieces[index] or last
+        origins.extend([index] * len(pieces[index]))
     return NormalisedText("".join(pieces), tuple(origins), len(original))
 
 
-def _pieces(text: str, start: int, end: int, enders: str) -> Iterator[Span]:
-    begin = start
-    for index in range(start, end):
-        if text[index] in enders:
-            yield Span(begin, index + 1)
-            begin = index + 1
-    if begin < end:
-        yield Span(begin, end)
+def _cut(text: str, within: Span, piece: re.Pattern[str]) -> list[Span]:
+    return [Span(*match.span()) for match in piece.finditer(text, within.start, within.end)]
 
 
 def sentences(text: str, within: Span | None = None) -> list[Span]:
     """Sentences of ``text``, ending punctuation included; together they cover it."""
     within = within or Span(0, len(text))
-    return list(_pieces(text, within.start, within.end, SENTENCE_END))
+    return _cut(text, within, _SENTENCE)
 
 
 def clauses(text: str, within: Span | None = None) -> list[Span]:
@@ -123,7 +125,7 @@ def clauses(text: str, within: Span | None = None) -> list[Span]:
     Transcripts often have no punctuation: a clause of more than 40 characters is cut at blanks, then evenly.
     """
     within = within or Span(0, len(text))
-    cut = (part for piece in _pieces(text, within.start, within.end, CLAUSE_END) for part in _shorten(text, piece))
+    cut = (part for piece in _cut(text, within, _CLAUSE) for part in _shorten(text, piece))
     return [span for span in (_strip(text, part) for part in cut) if len(span)]
 
 
@@ -140,10 +142,6 @@ def _shorten(text: str, span: Span) -> Iterator[Span]:
 
 
 def _strip(text: str, span: Span) -> Span:
-    start, end = span.start, span.end
-    blank = CLAUSE_END + " \t"
-    while start < end and text[start] in blank:
-        start += 1
-    while end > start and text[end - 1] in blank:
-        end -= 1
-    return Span(start, end)
+    words = text[span.start : span.end].lstrip(_EDGES)
+    start = span.end - len(words)
+    return Span(start, start + len(words.rstrip(_EDGES)))

@@ -69,7 +69,7 @@ class Versions:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Triage:
     """The answer for one complaint. ``alleged`` is the probability that any misconduct is alleged; ``degraded`` that
-    rules alone decided, as the model could not run."""
+    rules and n-grams decided, as the encoder could not run."""
 
     id: str
     misconduct: tuple[MisconductTag, ...]

@@ -29,6 +29,7 @@ class Level(StrEnum):
 class Reason(StrEnum):
     """Why a person should look."""
 
+    DEGRADED = "degraded"
     LOW_CONFIDENCE = "low_confidence"
     NEVER_AUTO = "never_auto"
     RULE_MODEL_DISAGREE = "rule_model_disagree"

@@ -5,7 +5,7 @@ fired. Fusion is a weighted sum per label plus a bias; weights come from ``train
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,15 @@ class Fusion:
     department: TaskFusion
     urgency: TaskFusion
     assisting: float
+
+    def without(self, source: str) -> "Fusion":
+        """The same, deaf to the signals of one source."""
+        deaf = {
+            name: replace(task, weights={n: w for n, w in task.weights.items() if n.partition("_")[0] != source})
+            for name in FUSED
+            for task in [getattr(self, name)]
+        }
+        return Fusion(**deaf, assisting=self.assisting)
 
     def as_json(self) -> dict[str, Any]:
         tasks = {name: getattr(self, name).as_json() for name in FUSED}

@@ -82,7 +82,8 @@ class EvidenceFinder:
         gap: float = NEIGHBOUR_GAP,
     ) -> tuple[Evidence, ...]:
         """The model's clauses, where it is convinced or nothing else speaks for the tag, then what rules found."""
-        spans = [(span, "model") for span in _peak(reading, scores, gap)] if convinced or not found else []
+        speaks = scores.any() and (convinced or not found)
+        spans = [(span, "model") for span in _peak(reading, scores, gap)] if speaks else []
         return tuple(_evidence(reading.complaint, reading.tokens.text, span, source) for span, source in spans + found)
 
 

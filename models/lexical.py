@@ -4,7 +4,6 @@ It sees wordings that the encoder has not learned to notice, once over the whole
 pair of clauses for what is alleged. N-grams are hashed, so the weights hold no text.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,25 +20,47 @@ from data.text import CLAUSE_END, FOLDED, NormalisedText, Span, clauses
 BUCKETS = 2**17
 _READ = {**FOLDED, **{ord(end): "\n" for end in CLAUSE_END}}
 LONGEST_GRAM = 4
+AT_ONCE = 8192  # n-grams whose weights are held in float64 at the same time
+_START = 0xFFFFFFFF
+_CRC = np.array([crc32(bytes([byte]), _START) ^ _START for byte in range(256)], np.uint32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grams:
-    """A text as a sparse vector: bucket numbers and 1 + log(count)."""
+    """Texts as sparse vectors: text number, bucket number and 1 + log(count) of every n-gram, in this order."""
 
+    texts: NDArray[np.int64]
     buckets: NDArray[np.int64]
     values: NDArray[np.float64]
 
 
-def grams(text: str) -> Grams:
+def grams(*texts: str) -> Grams:
     """Character 1- to 4-grams within clauses, hashed into BUCKETS; she and he are one word."""
-    counts: Counter[int] = Counter()
-    for clause in text.lower().translate(_READ).split("\n"):
-        for length in range(1, LONGEST_GRAM + 1):
-            for start in range(len(clause) - length + 1):
-                counts[crc32(clause[start : start + length].encode("utf-8", "replace")) % BUCKETS] += 1
-    buckets = np.fromiter(counts.keys(), np.int64, len(counts))
-    return Grams(buckets=buckets, values=1 + np.log(np.fromiter(counts.values(), np.float64, len(counts))))
+    lowered = [text.lower() for text in texts]
+    codes = np.frombuffer("\n".join((*lowered, "")).translate(_READ).encode("utf-32-le", "replace"), np.uint32)
+    owners = np.repeat(np.arange(len(texts)), [len(text) + 1 for text in lowered])
+    ends = np.flatnonzero(codes == ord("\n"))
+    room = np.repeat(ends, np.diff(ends, prepend=-1)) - np.arange(len(codes))
+    states = np.full(len(codes), _START, np.uint32)
+    keys = []
+    for length in range(1, LONGEST_GRAM + 1):
+        kept = np.flatnonzero(room >= length)
+        states[kept] = _fed(states[kept], codes[kept + length - 1])
+        keys.append(owners[kept] * BUCKETS + (states[kept] ^ _START) % BUCKETS)
+    found, counts = np.unique(np.concatenate(keys), return_counts=True)
+    return Grams(texts=found // BUCKETS, buckets=found % BUCKETS, values=1 + np.log(counts))
+
+
+def _fed(states: NDArray[np.uint32], codes: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """CRC-32 states after the UTF-8 bytes of one more character each."""
+    size = 1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)
+    lead = np.array([0, 0, 0xC0, 0xE0, 0xF0], np.uint32)[size]
+    for place in reversed(range(int(size.max(initial=0)))):  # six bits each, the highest first
+        bits = codes >> np.uint32(6 * place)
+        byte = np.where(size == place + 1, lead | bits, 0x80 | bits & 0x3F)
+        fed = _CRC[(states ^ byte) & 0xFF] ^ states >> np.uint32(8)
+        states = np.where(size > place, fed, states)
+    return states
 
 
 def citizen_text(complaint: Complaint, text: NormalisedText) -> str:
@@ -69,16 +90,21 @@ class LexicalScorer:
 
     def scores(self, text: str) -> NDArray[np.float64]:
         """Raw scores (K,) of one normalised text."""
-        found = grams(text)
-        values = found.values * self.idf[found.buckets]
-        norm = np.linalg.norm(values)
-        weights = self.weights[found.buckets].astype(np.float64)
-        return np.asarray(values @ weights / (norm or 1.0) + self.bias, np.float64)
+        scored: NDArray[np.float64] = self.all_scores([text])[0]
+        return scored
 
     def all_scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Raw scores (len(texts), K)."""
-        scored = [self.scores(text) for text in texts]
-        return np.stack(scored) if scored else np.zeros((0, len(self.bias)))
+        found = grams(*texts)
+        values = found.values * self.idf[found.buckets]
+        norms = np.sqrt(np.bincount(found.texts, values**2, len(texts)))
+        sums = np.zeros((len(texts), len(self.bias)))
+        for start in range(0, len(values), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            weighted = self.weights.take(found.buckets[part], axis=0) * values[part, None]
+            present, first = np.unique(found.texts[part], return_index=True)
+            sums[present] += np.add.reduceat(weighted, first, axis=0)
+        return np.asarray(sums / np.where(norms > 0, norms, 1.0)[:, None] + self.bias, np.float64)
 
     def save(self, path: Path) -> None:
         np.savez_compressed(path, idf=self.idf, weights=self.weights, bias=self.bias)

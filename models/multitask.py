@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from models.heads import MisconductHead, SingleLabelHead, UrgencyHead
+from models.heads import HeadChoices, MisconductHead, SingleLabelHead, UrgencyHead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,14 +23,17 @@ class LossWeights:
 class TriageModel(nn.Module):
     """Token scores of all heads from one pass of the encoder; see ``models.heads`` for what follows."""
 
-    def __init__(self, encoder: PreTrainedModel, *, types: int, departments: int, cards: int, topics: int = 0) -> None:
+    def __init__(
+        self, encoder: PreTrainedModel, *, types: int, departments: int, cards: int, topics: int = 0,
+        choices: HeadChoices | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         hidden = encoder.config.hidden_size
         self.encoder = encoder
         self.dropout = nn.Dropout(0.1)
-        self.misconduct = MisconductHead(hidden, types)
+        self.misconduct = MisconductHead(hidden, types, choices)
         self.department = SingleLabelHead(hidden, departments)
-        self.urgency = UrgencyHead(hidden, cards)
+        self.urgency = UrgencyHead(hidden, cards, choices)
         self.topic = SingleLabelHead(hidden, topics) if topics else None
         self.weights = LossWeights()
         self.positive_weight = nn.Buffer(torch.ones(types + 1), persistent=False)
@@ -43,7 +46,8 @@ class TriageModel(nn.Module):
         return dropped
 
     def token_scores(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """(W, T) ids to (W, T, types + 1 + 1 + departments + cards - 1) scores; topics are not among them."""
+        """(W, T) ids to (W, T, types + 1 + 1 + departments + cards - 1) scores, more with attention; topics are not
+        among them."""
         return self._scores(self.hidden(input_ids, attention_mask))
 
     def _scores(self, hidden: Tensor) -> Tensor:
@@ -55,6 +59,11 @@ class TriageModel(nn.Module):
         index = clause_index[owned]
         sums = token_scores.new_zeros(count, token_scores.shape[-1]).index_add_(0, index, token_scores[owned])
         return sums / torch.bincount(index, minlength=count).clamp(min=1).unsqueeze(-1)
+
+    def split(self, scores: Tensor) -> tuple[Tensor, ...]:
+        """The scores of each head, (C, columns): misconduct, department, urgency."""
+        widths = [head.score.out_features for head in (self.misconduct, self.department, self.urgency)]
+        return torch.split(scores, widths, dim=-1)
 
     def forward(
         self,
@@ -73,8 +82,7 @@ class TriageModel(nn.Module):
         documents = len(department)
         hidden = self.hidden(input_ids, attention_mask)
         scores = self.clause_scores(self._scores(hidden), clause_index, len(clause_document))
-        split = [self.misconduct.score.out_features, self.department.score.out_features]
-        m, d, u = torch.split(scores, [*split, scores.shape[-1] - sum(split)], dim=-1)
+        m, d, u = self.split(scores)
         type_logits = self.misconduct.pool(m, clause_document, clause_alleges, documents)
         department_logits = self.department.pool(d, clause_document, documents)
         step_logits = self.urgency.pool(u, clause_document, documents)

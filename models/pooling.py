@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.tokens import Batch
+from models.tokens import NO_CLAUSE, Batch
 
 Array = NDArray[np.float32]
 NEVER = -20.0
@@ -30,6 +30,16 @@ class Logits:
     clause_urgency: Array
 
 
+def silence(clauses: int, *, types: int, departments: int, steps: int) -> Logits:
+    """What an encoder that cannot run says of a complaint: nothing, clause by clause."""
+    return Logits(
+        misconduct=np.zeros(types, np.float32), alleged=0.0, department=np.zeros(departments, np.float32),
+        urgency=np.zeros(steps, np.float32), clause_misconduct=np.zeros((clauses, types), np.float32),
+        clause_department=np.zeros((clauses, departments), np.float32),
+        clause_urgency=np.zeros((clauses, steps), np.float32),
+    )  # fmt: skip
+
+
 def _softmax(values: Array) -> Array:
     raised: Array = np.exp(values - values.max(axis=0, keepdims=True))
     return np.asarray(raised / raised.sum(axis=0, keepdims=True), np.float32)
@@ -45,7 +55,9 @@ def pool(token_scores: Array, batch: Batch, *, types: int, departments: int) -> 
     owned = batch.clause_index >= 0
     index, count = batch.clause_index[owned], len(batch.clause_document)
     sums = np.zeros((count, token_scores.shape[-1]), np.float32)
-    np.add.at(sums, index, token_scores[owned])
+    runs = np.flatnonzero(np.diff(index, prepend=NO_CLAUSE))
+    if len(runs):  # a clause's tokens mostly stand together, and adding up runs is faster than adding up tokens
+        np.add.at(sums, index[runs], np.add.reduceat(token_scores[owned], runs, axis=0))
     scores = sums / np.maximum(np.bincount(index, minlength=count), 1)[:, None]
     scores = scores.astype(np.float32)
     return [

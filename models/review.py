@@ -1,11 +1,12 @@
 """How far a decision can be relied on, and why a person should look."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from data.policy_schema import Policy
 from models.answer import DepartmentTag, MisconductTag, Review, TaskReview, UrgencyTag
-from models.assurance import Assurance, Automat, Level, Reason, lowest, set_confidence
+from models.assurance import TASKS, Assurance, Automat, Level, Reason, lowest, set_confidence
 from models.tokens import Windowing
 
 if TYPE_CHECKING:
@@ -70,6 +71,17 @@ class Reviewer:
             Reason.LONG_TEXT: len(reading.tokens) > self._window,
         }
         return tuple(reason for reason, holds in holding.items() if holds)
+
+
+def without_model(review: Review) -> Review:
+    """The review of a decision that no promise was measured for: nothing automatic, and why."""
+    tasks = {name: getattr(review, name) for name in TASKS}
+    lowered = {
+        name: replace(task, level=Level.PRESELECTED) if task.level is Level.AUTO else task
+        for name, task in tasks.items()
+    }
+    reasons = (Reason.DEGRADED, *review.reasons)
+    return Review(level=lowest(task.level for task in lowered.values()), reasons=reasons, **lowered)
 
 
 def _disagree(reading: "Reading", decided: Mapping[str, Sequence[str]]) -> bool:

@@ -4,10 +4,11 @@ The rules themselves are policy (``data/policy/rules``); this module only says h
 """
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from operator import itemgetter
 from threading import Lock, Timer
 
 import ahocorasick
@@ -49,11 +50,14 @@ class Dictionary:
     def __init__(self, words: Sequence[str]) -> None:
         self._words = tuple(words)
 
+    @cached_property
+    def _tokenizer(self) -> jieba.Tokenizer:
+        with _LOADING:
+            return _jieba(self._words)
+
     def boundaries(self, text: str) -> frozenset[int]:
         """Offsets at which a word begins or ends."""
-        with _LOADING:
-            tokenizer = _jieba(self._words)
-        return frozenset(edge for _, start, end in tokenizer.tokenize(text) for edge in (start, end))
+        return frozenset(edge for _, start, end in self._tokenizer.tokenize(text) for edge in (start, end))
 
     def warm_up(self, after: float) -> None:
         """Load jieba in the background, ``after`` so many seconds: loading holds the interpreter for most of a second,
@@ -67,9 +71,10 @@ class _Text:
     """A normalised text with what matching asks of it."""
 
     def __init__(self, text: NormalisedText, complaint: Complaint, dictionary: Dictionary) -> None:
-        self.text = "".join(c.lower() if len(c.lower()) == 1 else c for c in text.text)
+        self.text = _lowered(text.text)
         self._dictionary = dictionary
         self._found: dict[re.Pattern[str], list[tuple[int, int]]] = {}
+        self._words: dict[int, frozenset[int]] = {}
         self.fits: dict[tuple[int, int], bool] = {}
         self._clause_ends = [i + 1 for i, c in enumerate(self.text) if c in CLAUSE_END]
         self._sentence_ends = [i + 1 for i, c in enumerate(self.text) if c in SENTENCE_END]
@@ -97,11 +102,29 @@ class _Text:
         return any(u.overlaps(span) and speaker is Speaker.CITIZEN for u, speaker in self._utterances)
 
     @cached_property
-    def _boundaries(self) -> frozenset[int]:
-        return self._dictionary.boundaries(self.text)
+    def _blocks(self) -> list[tuple[int, int]]:
+        """The stretches that jieba cuts into words, each by itself."""
+        return [match.span() for match in jieba.re_han_default.finditer(self.text)]
+
+    def _is_edge(self, position: int) -> bool:
+        at = bisect_left(self._blocks, position, key=itemgetter(1))
+        start, end = self._blocks[at] if at < len(self._blocks) else (position, position)
+        if not start < position < end:
+            return True
+        if start not in self._words:
+            self._words[start] = self._dictionary.boundaries(self.text[start:end])
+        return position - start in self._words[start]
 
     def is_word(self, span: Span) -> bool:
-        return span.start in self._boundaries and span.end in self._boundaries
+        return self._is_edge(span.start) and self._is_edge(span.end)
+
+
+def _lowered(text: str) -> str:
+    """In lower case and of the same length, each character by itself."""
+    lowered = text.lower()
+    if len(lowered) == len(text) and "Σ" not in text:
+        return lowered
+    return "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
 def _any_of(phrases: Sequence[str]) -> re.Pattern[str]:
@@ -188,14 +211,16 @@ class RuleEngine:
                     yield number, rank, clause
 
     def _counts(self, view: _Text, number: int, rank: int, span: Span) -> bool:
+        """What takes longest to find out is asked last."""
         rule, phrase = self.rules[number], self._phrases[number][rank]
-        if not phrase.has_gap and len(phrase.literal) <= SHORT_TERM and not view.is_word(span):
-            return False
         if not self._fits(view, number, view.reach(rule.reach, span)):
             return False
-        if rule.supports.department is not None:
-            return True
-        return view.by_citizen(span) and self._guarding.holds_back(view, rule, span) is None
+        names_department = rule.supports.department is not None
+        if not names_department and not view.by_citizen(span):
+            return False
+        if not phrase.has_gap and len(phrase.literal) <= SHORT_TERM and not view.is_word(span):
+            return False
+        return names_department or self._guarding.holds_back(view, rule, span) is None
 
     def _fits(self, view: _Text, number: int, within: Span) -> bool:
         """Whether context and exclusions allow rule ``number`` within this stretch; looked for once per stretch."""

@@ -17,6 +17,7 @@ from data.text import FOLDED, NormalisedText, Span, clauses, normalise
 
 SPEAKER_MARK = {Speaker.CITIZEN: "市民:", Speaker.AGENT: "坐席:"}
 NO_CLAUSE = -1
+Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,14 +106,14 @@ class ComplaintTokenizer:
             spans = clauses(text.text, span)
             local, used = _owners(encoding.offsets, span.start, spans)
             ids += encoding.ids
-            owner += [len(found) + index if index != NO_CLAUSE else NO_CLAUSE for index in local]
+            owner += np.where(local == NO_CLAUSE, NO_CLAUSE, local + len(found)).tolist()
             found += [Clause(span=spans[i], alleges=utterance.speaker is Speaker.CITIZEN) for i in used]
         return TokenisedComplaint(text=text, ids=tuple(ids), owner=tuple(owner), clauses=tuple(found))
 
     def collate(self, complaints: Sequence[TokenisedComplaint], windowing: Windowing) -> Batch:
         """All windows of all complaints, padded to the longest. A token that two windows share is owned in the one
         where it stands further from the edge, so each counts once."""
-        rows: list[tuple[list[int], list[int]]] = []
+        rows: list[tuple[Ids, Ids]] = []
         document: list[int] = []
         alleges: list[bool] = []
         for number, complaint in enumerate(complaints):
@@ -124,7 +125,9 @@ class ComplaintTokenizer:
         input_ids, mask = np.full(shape, self.pad, np.int64), np.zeros(shape, np.int64)
         index = np.full(shape, NO_CLAUSE, np.int64)
         for row, (ids, owner) in enumerate(rows):
-            input_ids[row, : len(ids) + 2] = [self._first, *ids, self._last]
+            input_ids[row, 0], input_ids[row, 1 : len(ids) + 1], input_ids[row, len(ids) + 1] = (
+                self._first, ids, self._last
+            )  # fmt: skip
             mask[row, : len(ids) + 2] = 1
             index[row, 1 : len(ids) + 1] = owner
         return Batch(
@@ -137,33 +140,32 @@ class ComplaintTokenizer:
         )
 
 
-def _owners(offsets: Sequence[tuple[int, int]], base: int, spans: Sequence[Span]) -> tuple[list[int], list[int]]:
+def _owners(offsets: Sequence[tuple[int, int]], base: int, spans: Sequence[Span]) -> tuple[Ids, list[int]]:
     """For each token the rank of its clause among the clauses that own a token, and those clauses."""
-    owners: list[int] = []
-    used: list[int] = []
-    at = 0
-    for start, end in offsets:
-        last = base + end - 1 if end > start else base + start
-        while at < len(spans) and spans[at].end <= last:
-            at += 1
-        inside = at < len(spans) and spans[at].start <= last
-        if inside and (not used or used[-1] != at):
-            used.append(at)
-        owners.append(len(used) - 1 if inside else NO_CLAUSE)
-    return owners, used
+    start, end = np.array(offsets, np.int64).reshape(-1, 2).T + base
+    last = np.where(end > start, end - 1, start)
+    begins, ends = np.array([(span.start, span.end) for span in spans], np.int64).reshape(-1, 2).T
+    at = np.maximum.accumulate(np.searchsorted(ends, last, side="right"))
+    inside = at < len(spans)
+    inside[inside] = begins[at[inside]] <= last[inside]
+    used = np.unique(at[inside])
+    return np.where(inside, np.searchsorted(used, at), NO_CLAUSE), used.tolist()
 
 
-def _windows(complaint: TokenisedComplaint, windowing: Windowing, first: int) -> list[tuple[list[int], list[int]]]:
+def _windows(complaint: TokenisedComplaint, windowing: Windowing, first: int) -> list[tuple[Ids, Ids]]:
+    """Of every window the ids and the clause that owns each token, clauses numbered from ``first``."""
     body, shared = windowing.body, windowing.overlap
-    owner = [o + first if o != NO_CLAUSE else NO_CLAUSE for o in complaint.owner]
+    ids, owner = np.array(complaint.ids, np.int64), np.array(complaint.owner, np.int64)
+    owner[owner != NO_CLAUSE] += first
     starts = [0]
     while starts[-1] + body < len(complaint):
         starts.append(starts[-1] + body - shared)
     rows = []
     for rank, start in enumerate(starts):
-        end = min(start + body, len(complaint))
-        own_from = start + shared // 2 if rank else start
-        own_to = end - (shared - shared // 2) if rank < len(starts) - 1 else end
-        own = [owner[i] if own_from <= i < own_to else NO_CLAUSE for i in range(start, end)]
-        rows.append((list(complaint.ids[start:end]), own))
+        own = owner[start : start + body].copy()
+        if rank:
+            own[: shared // 2] = NO_CLAUSE
+        if rank < len(starts) - 1:
+            own[len(own) - (shared - shared // 2) :] = NO_CLAUSE
+        rows.append((ids[start : start + body], own))
     return rows

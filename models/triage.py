@@ -1,7 +1,9 @@
 """The decision: complaints in, three tags with their evidence out. Training evaluates it, serving and batch call it."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +19,14 @@ from models.calibration import Fusion, Signals, Vector, card_probabilities, sigm
 from models.domain import familiarity
 from models.evidence import EvidenceFinder
 from models.lexical import citizen_text, claims
-from models.pooling import Logits, pool
-from models.review import Reviewer
+from models.pooling import Logits, pool, silence
+from models.review import Reviewer, without_model
 from models.rules import RuleEngine, RuleMatch
 from models.signals import gather
 from models.tokens import TokenisedComplaint
 from models.units import UnitFinder, UnitMention
+from models.windows import scores_of
 
-BATCH_TOKENS = 4096
 CANDIDATES = 2
 
 
@@ -79,17 +81,36 @@ class Triager:
         """One triage for each complaint, in order."""
         return [self.decide(reading) for reading in self.read(complaints)]
 
+    def triage_without_encoder(self, complaints: Sequence[Complaint]) -> list[Triage]:
+        """As `triage`, by rules and n-grams, where the encoder cannot run: marked degraded, never automatic."""
+        sizes = {
+            "types": len(self.taxonomy.misconduct),
+            "departments": len(self.taxonomy.departments),
+            "steps": len(self.taxonomy.cards) - 1,
+        }
+        found = []
+        for complaint in complaints:
+            tokens = self.bundle.tokenizer.tokenise(complaint)
+            reading = self._reading(complaint, tokens, silence(len(tokens.clauses), **sizes))
+            decided = self._deaf.decide(reading)
+            found.append(replace(decided, review=without_model(decided.review), degraded=True))
+        return found
+
+    @cached_property
+    def _deaf(self) -> "Triager":
+        """The same triager, deciding without the encoder."""
+        other = copy(self)
+        other.fusion = self.bundle.fallback
+        return other
+
     def read(self, complaints: Sequence[Complaint]) -> list[Reading]:
-        """Run model and rules over the complaints, in batches of similar length."""
+        """Run model and rules over the complaints, in batches of windows of similar length."""
         tokens = [self.bundle.tokenizer.tokenise(complaint) for complaint in complaints]
-        order = sorted(range(len(tokens)), key=lambda index: len(tokens[index]))
-        logits: dict[int, Logits] = {}
-        for chosen in _batches(order, tokens, self.bundle.windowing.length):
-            batch = self.bundle.tokenizer.collate([tokens[index] for index in chosen], self.bundle.windowing)
-            scores = self.bundle.token_scores(batch)
-            sizes = {"types": len(self.taxonomy.misconduct), "departments": len(self.taxonomy.departments)}
-            logits.update(zip(chosen, pool(scores, batch, **sizes), strict=True))
-        return [self._reading(complaint, tokens[i], logits[i]) for i, complaint in enumerate(complaints)]
+        windows = [self.bundle.tokenizer.collate([one], self.bundle.windowing) for one in tokens]
+        sizes = {"types": len(self.taxonomy.misconduct), "departments": len(self.taxonomy.departments)}
+        scores = scores_of(windows, self.bundle.token_scores)
+        logits = (pool(some, batch, **sizes)[0] for some, batch in zip(scores, windows, strict=True))
+        return [self._reading(*each) for each in zip(complaints, tokens, logits, strict=True)]
 
     def _reading(self, complaint: Complaint, tokens: TokenisedComplaint, logits: Logits) -> Reading:
         matches = self.rules.match(complaint, tokens.text)
@@ -186,17 +207,3 @@ class Triager:
             assisting=tuple(ids[i] for i in others if probabilities[i] >= self.fusion.assisting),
             candidates=tuple((ids[index], float(probabilities[index])) for index in others[:CANDIDATES]),
         )
-
-
-def _batches(order: Sequence[int], tokens: Sequence[TokenisedComplaint], window: int) -> Iterable[list[int]]:
-    """Runs of ``order`` (shortest first) whose padded size stays within BATCH_TOKENS, at least one complaint each."""
-    batch: list[int] = []
-    for index in order:
-        width = min(len(tokens[index]) + 2, window)
-        windows = sum(-(-(len(tokens[i]) + 2) // window) for i in (*batch, index))
-        if batch and windows * width > BATCH_TOKENS:
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch

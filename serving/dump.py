@@ -66,6 +66,8 @@ def _dump_sqlite(url: str, file: Path) -> Point:
         with closing(_open(source)) as live, closing(sqlite3.connect(file)) as copy:
             live.backup(copy)  # in one go: in parts it would begin anew with every write of the service
             copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
+            if copy.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                raise sqlite3.DatabaseError("quick_check")
         with create_engine(f"sqlite:///{file}", poolclass=NullPool).connect() as connection:
             return _point(connection, revision)
     except (sqlite3.Error, DBAPIError) as error:

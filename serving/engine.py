@@ -1,99 +1,200 @@
-"""Triage for many callers at once: what arrives together is triaged together, within bounds."""
+"""Triage for many callers at once: what arrives together is triaged together, within bounds.
+
+Two workers take turns at the interpreter: while one waits for the encoder, which runs outside of it, the other reads
+the rules of the next batch. Requests take turns too, so a batch of five hundred does not hold up a single complaint,
+and at most one worker at a time is busy with long texts, so that short ones never queue behind them.
+"""
 
 import asyncio
+import logging
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from data.complaint import Complaint
 from models.answer import Triage
+from models.bundle import EncoderFailed
 from models.triage import Triager
 from serving.errors import Overloaded, TimedOut
+from serving.logs import anatomy, log_event
 from serving.settings import Settings
 
+WORKERS = 2
 CHARACTERS_PER_TOKEN = 1.3
-RETRY_SECONDS = 30  # how long a failing model rests before it is tried again
+MOST_TOGETHER = 16  # complaints in a batch: more gain nothing and let the first wait longer
+LONG = 2000  # characters
+REST = 30.0  # seconds for which an encoder that failed is left alone
+FIRST_GUESS = 20.0  # complaints a second, until measured
+_log = logging.getLogger("fenzhen.engine")
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class _Waiting:
+class _Job:
+    """One complaint that waits for its answer."""
+
     complaint: Complaint
     answer: asyncio.Future[Triage]
-    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def long(self) -> bool:
+        return len(self.complaint.text) > LONG
+
+
+@dataclass(slots=True, kw_only=True)
+class _Lane:
+    """Requests that wait, each with what is left of it; they take turns."""
+
+    requests: deque[deque[_Job]] = field(default_factory=deque)
+
+    def take(self) -> _Job | None:
+        """The next complaint of the next request; None if nobody waits. Those given up on are dropped."""
+        while self.requests:
+            request = self.requests.popleft()
+            while request and request[0].answer.done():
+                request.popleft()
+            if request:
+                job = request.popleft()
+                self.requests.append(request)
+                return job
+        return None
+
+    def give_back(self, job: _Job) -> None:
+        """Put a complaint where it is taken next."""
+        self.requests.appendleft(deque([job]))
+
+    def __len__(self) -> int:
+        return sum(not job.answer.done() for request in self.requests for job in request)
 
 
 class Engine:
-    """One worker thread over one triager."""
+    """Runs one triager; ``observe`` is told of every batch: how many complaints, how many seconds."""
 
-    def __init__(self, triager: Triager, settings: Settings) -> None:
-        self._triager, self._settings = triager, settings
-        self._waiting: deque[_Waiting] = deque()
-        self._arrived = asyncio.Event()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="inference")
-        self._task: asyncio.Task[None] | None = None
-        self._closing = False
-        self._rate = 20.0
-        self.degraded = False
+    def __init__(
+        self, triager: Triager, settings: Settings, observe: Callable[[int, float], None] = lambda count, seconds: None
+    ) -> None:
+        self._triager, self._settings, self._observe = triager, settings, observe
+        self._short, self._long = _Lane(), _Lane()
+        self._arrived = asyncio.Condition()
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="inference")
+        self._workers: list[asyncio.Task[None]] = []
+        self._at_long = self._closing = False
+        self._rate = FIRST_GUESS
+        self._rest_until = 0.0
 
     @property
     def depth(self) -> int:
         """How many complaints wait."""
-        return len(self._waiting)
+        return len(self._short) + len(self._long)
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the encoder failed lately and rests."""
+        return time.monotonic() < self._rest_until
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        """Begin to answer."""
+        self._workers = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
 
     async def close(self) -> None:
         """Answer everything that was accepted, then stop."""
-        self._closing = True
-        self._arrived.set()
-        if self._task is not None:
-            await self._task
+        async with self._arrived:
+            self._closing = True
+            self._arrived.notify_all()
+        await asyncio.gather(*self._workers)
         self._pool.shutdown()
 
     async def triage(self, complaints: Sequence[Complaint]) -> list[Triage]:
-        """One triage for each complaint, in order; raises Overloaded or TimedOut."""
-        if self._closing or self.depth + len(complaints) > self._settings.queue:
-            raise Overloaded(retry_after=max(1, math.ceil(self.depth / self._rate)))
-        loop = asyncio.get_running_loop()
-        jobs = [_Waiting(complaint=complaint, answer=loop.create_future()) for complaint in complaints]
-        self._waiting.extend(jobs)
-        self._arrived.set()
-        gathered = asyncio.gather(*(job.answer for job in jobs))
-        try:
-            return await asyncio.wait_for(gathered, self._settings.request_seconds)
-        except TimeoutError as error:
-            raise TimedOut(retry_after=max(1, math.ceil(self.depth / self._rate))) from error
+        """One triage for each complaint, in order.
 
-    async def _run(self) -> None:
-        while not (self._closing and not self._waiting):
-            if not self._waiting:
-                self._arrived.clear()
-                await self._arrived.wait()
-                continue
-            await asyncio.sleep(self._settings.batch_wait_ms / 1000)
-            batch = self._next()
+        Raises Overloaded if more would wait than may, and TimedOut; what then still waits is dropped.
+        """
+        if self._closing or self.depth + len(complaints) > max(self._settings.queue, len(complaints)):
+            raise Overloaded(retry_after=self._patience())
+        loop = asyncio.get_running_loop()
+        jobs = [_Job(complaint=complaint, answer=loop.create_future()) for complaint in complaints]
+        for lane, some in ((self._short, [j for j in jobs if not j.long]), (self._long, [j for j in jobs if j.long])):
+            if some:
+                lane.requests.append(deque(some))
+        async with self._arrived:
+            self._arrived.notify_all()
+        try:
+            async with asyncio.timeout(self._settings.request_seconds):
+                return list(await asyncio.gather(*(job.answer for job in jobs)))
+        except TimeoutError as error:
+            raise TimedOut(retry_after=self._patience()) from error
+
+    def _patience(self) -> int:
+        """Whole seconds after which what waits now will have been answered."""
+        return min(max(1, math.ceil(self.depth / self._rate)), 60)
+
+    async def _work(self) -> None:
+        while True:
+            async with self._arrived:
+                await self._arrived.wait_for(lambda: self._closing or len(self._short) or self._may_take_long())
+            batch = self._batch()
             if batch:
                 await self._answer(batch)
+            elif self._closing and not self.depth:
+                return
+            else:
+                await asyncio.sleep(0.001)
 
-    def _next(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
+    def _may_take_long(self) -> bool:
+        return not self._at_long and len(self._long) > 0
+
+    def _batch(self) -> list[_Job]:
+        """What is triaged next: one long complaint, or short ones up to the bounds."""
+        if self._may_take_long() and (job := self._long.take()):
+            return [job]
+        batch: list[_Job] = []
         room = self._settings.batch_tokens * CHARACTERS_PER_TOKEN
-        while self._waiting and (not batch or len(self._waiting[0].complaint.text) <= room):
-            job = self._waiting.popleft()
-            if not job.answer.done():
-                batch.append(job)
-                room -= len(job.complaint.text)
+        while len(batch) < MOST_TOGETHER and (job := self._short.take()):
+            room -= len(job.complaint.text)
+            if batch and room < 0:
+                self._short.give_back(job)
+                break
+            batch.append(job)
         return batch
 
-    async def _answer(self, batch: list[_Waiting]) -> None:
+    async def _answer(self, batch: list[_Job]) -> None:
+        long = batch[0].long
+        self._at_long = self._at_long or long
         began = time.monotonic()
         loop = asyncio.get_running_loop()
-        triages = await loop.run_in_executor(self._pool, self._triager.triage, [job.complaint for job in batch])
-        for job, triage in zip(batch, triages, strict=True):
-            if not job.answer.done():
-                job.answer.set_result(triage)
-        self._rate = 0.9 * self._rate + 0.1 * len(batch) / max(time.monotonic() - began, 1e-3)
+        try:
+            found = await loop.run_in_executor(self._pool, self._decide, [job.complaint for job in batch])
+        finally:
+            self._at_long = self._at_long and not long
+        seconds = time.monotonic() - began
+        self._rate = 0.9 * self._rate + 0.1 * WORKERS * len(batch) / max(seconds, 1e-3)
+        self._observe(len(batch), seconds)
+        for job, one in zip(batch, found, strict=True):
+            if job.answer.done():
+                continue
+            if isinstance(one, Triage):
+                job.answer.set_result(one)
+            else:
+                job.answer.set_exception(one)
+
+    def _decide(self, complaints: Sequence[Complaint]) -> list[Triage | Exception]:
+        """The triages, in a worker. One complaint on which the program fails does not fail the others."""
+        try:
+            return list(self._decide_together(complaints))
+        except Exception as error:  # whatever it is: it belongs to whoever sent the complaint it arose from
+            if len(complaints) == 1:
+                return [error]
+            return [one for complaint in complaints for one in self._decide([complaint])]
+
+    def _decide_together(self, complaints: Sequence[Complaint]) -> Sequence[Triage]:
+        if not self.degraded:
+            try:
+                found = self._triager.triage(complaints)
+                self._rest_until = 0.0
+                return found
+            except (EncoderFailed, MemoryError) as error:
+                self._rest_until = time.monotonic() + REST
+                log_event(_log, logging.ERROR, "engine.degraded", seconds=REST, **anatomy(error))
+        return self._triager.triage_without_encoder(complaints)

@@ -90,10 +90,12 @@ class LeadJson(TypedDict):
     status: Annotated[
         Status, Field(description="triaged 自动采用；waiting 待人看；decided 已由人决定；returned 被承办部门退回")
     ]
-    degraded: Annotated[bool, Field(description="模型不可用时只凭规则研判，之后会重新研判")]
+    degraded: Annotated[bool, Field(description="模型暂时不能用，只凭规则和用词研判，之后会重新研判")]
     tags: TagsJson
     redacted: Annotated[str, Field(description="隐去个人信息的文本，与原文等长，隐去的字写作 *；通话各轮以换行相接")]
-    triage: Annotated[TriageJson, Field(description="最近一次研判；证据的文字取自 redacted")]
+    triage: Annotated[
+        TriageJson | None, Field(description="最近一次研判，证据的文字取自 redacted；对承办部门不显示，为 null")
+    ]
 
 
 class ResultJson(TypedDict):
@@ -163,8 +165,9 @@ def read_lead(row: object, where: str = "") -> Sent:
     return Sent(external_id=named, complaint=replace(complaint, id=new_id()))
 
 
-def lead_json(lead: Lead) -> LeadJson:
-    """The JSON of a lead, in the words that ``lead.words`` has."""
+def lead_json(lead: Lead, *, tags_only: bool = False) -> LeadJson:
+    """The JSON of a lead, in the words that ``lead.words`` has; ``tags_only``: without the prediction, which tells
+    what else was thought possible."""
     return LeadJson(
         id=lead.id,
         external_id=lead.external_id,
@@ -179,7 +182,7 @@ def lead_json(lead: Lead) -> LeadJson:
             misconduct=list(lead.tags.misconduct), department=lead.tags.department, urgency=lead.tags.urgency
         ),
         redacted=lead.words.text,
-        triage=with_words(lead.answer, lead.words),
+        triage=None if tags_only else with_words(lead.answer, lead.words),
     )
 
 

@@ -6,11 +6,13 @@ kind are kept, as their messages may quote anything; an exception is reduced to 
 
 import json
 import logging
+import os
 import sys
 import threading
 import traceback
 import warnings
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -18,6 +20,8 @@ from data.errors import BundleError, PolicyError
 from serving.errors import StoreError
 
 OURS = "fenzhen"
+_ROOT = f"{Path(__file__).parents[1]}{os.sep}"
+_PACKAGES = tuple(f"{_ROOT}{package}{os.sep}" for package in ("data", "models", "serving"))
 FRAMES = 5
 _TELLING = (PolicyError, BundleError, StoreError)  # say what is wrong with files and database, nothing of complaints
 _log = logging.getLogger("fenzhen.process")
@@ -45,7 +49,10 @@ def anatomy(error: BaseException) -> dict[str, Any]:
 
 
 def _places(trace: TracebackType | None) -> list[str]:
-    return [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(trace)[-FRAMES:]]
+    """The last places of our own that an error passed, then where it was raised."""
+    passed = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(trace)]
+    ours = [place for place in passed[:-1] if place[0].startswith(_PACKAGES)]
+    return [f"{file.removeprefix(_ROOT)}:{line}" for file, line in ours[1 - FRAMES :] + passed[-1:]]
 
 
 class JsonLines(logging.Formatter):

@@ -25,6 +25,7 @@ class Retagger:
     ) -> None:
         self._leads, self._engine, self._wake, self._pause = leads, engine, wake, pause
         self._task: asyncio.Task[None] | None = None
+        self._after = 0
 
     async def start(self) -> None:
         """Begin to look."""
@@ -46,15 +47,17 @@ class Retagger:
                 log_event(_log, logging.WARNING, "retag.postponed", **anatomy(error))
 
     async def chunk(self) -> int:
-        """Tag a few leads again; how many there were."""
-        waiting = await run_sync(self._leads.degraded, CHUNK)
+        """Tag the next few leads again; how many were. One that cannot be does not keep those behind it from it: the
+        next chunk goes on behind, and begins anew when there are no more."""
+        waiting = await run_sync(self._leads.degraded, CHUNK, self._after)
+        self._after = waiting[-1].seq if waiting else 0
         if not waiting:
             return 0
-        triages = await self._engine.triage([complaint for _, complaint in waiting])
+        triages = await self._engine.triage([one.complaint for one in waiting])
         done = 0
-        for (id, _), triage in zip(waiting, triages, strict=True):
+        for one, triage in zip(waiting, triages, strict=True):
             if not triage.degraded:
-                await run_sync(self._leads.retag, id, triage)
+                await run_sync(self._leads.retag, one.complaint.id, triage)
                 done += 1
         self._wake()
         return done

@@ -56,6 +56,7 @@ async def running(settings: Settings, given: Triager | None = None) -> AsyncIter
     """
     triager: Triager = await run_sync(load_triager, settings) if given is None else given
     database = await run_sync(open_database, settings.database, settings.secret)
+    metrics = Metrics(triager)
     runtime = Runtime(
         settings=settings,
         triager=triager,
@@ -63,8 +64,8 @@ async def running(settings: Settings, given: Triager | None = None) -> AsyncIter
         access=AccessStore(database, triager.taxonomy),
         leads=LeadStore(database, triager.policy),
         corrections=CorrectionStore(database, triager.policy),
-        engine=Engine(triager, settings),
-        metrics=Metrics(triager),
+        engine=Engine(triager, settings, metrics.observe_batch),
+        metrics=metrics,
         deliverer=Deliverer(database),
         probe=Probe(database),
     )

@@ -111,7 +111,7 @@ class TriageJson(TypedDict):
     department: DepartmentJson
     urgency: UrgencyJson
     review: ReviewJson
-    degraded: Annotated[bool, Field(description="模型不能用，只凭规则研判")]
+    degraded: Annotated[bool, Field(description="模型暂时不能用，只凭规则和用词研判")]
     versions: VersionsJson
 
 

@@ -8,6 +8,7 @@ LEVEL_ZH = {
     Level.RECOMMEND: "仅供参考，请人工判断",
 }
 REASON_ZH = {
+    Reason.DEGRADED: "模型暂时不能用，只凭规则和用词",
     Reason.LOW_CONFIDENCE: "把握不足",
     Reason.NEVER_AUTO: "按规定须经人看",
     Reason.RULE_MODEL_DISAGREE: "规则与模型意见不一",

@@ -19,13 +19,16 @@ from data.taxonomy import Taxonomy
 from models.assurance import Assurance
 from models.bundle import CLAIMS, LEXICAL, load_bundle, write_manifest
 from models.calibration import Fusion, TaskFusion
+from models.drift import mixes
 from models.tokens import Windowing
 from models.triage import Triager
-from training.assure import assure, cross_decide
+from training.assure import Decided, assure, cross_decide
 from training.experiment import Experiment
 from training.fit import load_rows
 from training.fusion import LEAST_USUAL, fit_fusion
 from training.lexical import fit_claims, fit_lexical
+
+WITHOUT_ENCODER = ("lexical", "rules")
 
 
 def calibrate(run: Path, bundle: Path, rows: Sequence[LabelledComplaint], policy: Policy, name: str) -> Fusion:
@@ -37,10 +40,14 @@ def calibrate(run: Path, bundle: Path, rows: Sequence[LabelledComplaint], policy
     fit_claims(train, policy.taxonomy).save(bundle / CLAIMS)
     held_out = [row for row in rows if row.split == "calibration" and row.labels.complete]
 
-    def write(fusion: Fusion, assurance: Assurance | None = None) -> None:
+    def write(
+        fusion: Fusion, assurance: Assurance | None = None, decided: Sequence[Decided] = (),
+        fallback: Fusion | None = None,
+    ) -> None:  # fmt: skip
         write_manifest(
             bundle, name=name, taxonomy=policy.taxonomy, rules_digest=policy.rules_digest, windowing=windowing,
-            fusion=fusion, assurance=assurance,
+            fusion=fusion, assurance=assurance, fallback=fallback,
+            reference=mixes((one.row.complaint, one.triage) for one in decided),
             experiment=Experiment(**experiment).as_dict(),
         )  # fmt: skip
 
@@ -51,7 +58,8 @@ def calibrate(run: Path, bundle: Path, rows: Sequence[LabelledComplaint], policy
     decided = cross_decide(triager, readings, held_out, partial(fit_fusion, taxonomy=policy.taxonomy))
     real = [one for one in decided if not is_authored(one.row)]
     decided = real if len(real) >= LEAST_USUAL else decided
-    write(fusion, assure(decided, policy.taxonomy))
+    fallback = fit_fusion(readings, held_out, policy.taxonomy, WITHOUT_ENCODER)
+    write(fusion, assure(decided, policy.taxonomy), decided, fallback)
     return fusion
 
 

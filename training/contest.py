@@ -27,7 +27,7 @@ from models.multitask import TriageModel
 from models.tokens import ComplaintTokenizer
 from training.examples import Collator, make_example
 from training.experiment import Experiment
-from training.export import load_run
+from training.runs import TOKENIZER, TOPICS, load_experiment, load_run
 from training.topics import drop_copies, read_topics
 
 ROUNDS = 1000
@@ -104,11 +104,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--report", type=Path, required=True, help="path of the JSON to write")
     options = parser.parse_args()
-    topics = json.loads((options.run / "topics.json").read_text(encoding="utf-8"))
-    experiment = Experiment(**json.loads((options.run / "experiment.json").read_text(encoding="utf-8")))
+    topics = json.loads((options.run / TOPICS).read_text(encoding="utf-8"))
+    experiment = load_experiment(options.run)
     rows = read_topics(options.data)
     model = load_run(options.run, load_policy().taxonomy, len(topics))
-    tokenizer = ComplaintTokenizer.from_file(options.run / "tokenizer.json")
+    tokenizer = ComplaintTokenizer.from_file(options.run / TOKENIZER)
     encoder = topic_probabilities(model, rows, tokenizer, experiment, topics)
     linear = linear_probabilities(options.train, options.data)
     readers = {"encoder": encoder, "linear": linear, "both": (encoder + linear) / 2}

@@ -5,12 +5,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from models.heads import Loss, Pooling
 from models.tokens import Windowing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """Everything that decides what `training.fit` produces, apart from the data."""
+    """Everything that decides what `training.fit` produces, apart from the data.
+
+    ``pooling`` and ``loss`` are those of `models.heads`; ``teacher`` is the folder of a run to learn from as well.
+    """
 
     base: str
     layers: int = 6
@@ -27,6 +31,13 @@ class Experiment:
     longest: int = 192
     noise: float = 0.0
     seed: int = 20
+    pooling: str = Pooling.PEAK.value
+    loss: str = Loss.WEIGHTED.value
+    teacher: str = ""
+
+    def __post_init__(self) -> None:
+        Pooling(self.pooling)  # raises ValueError naming what is not among the choices
+        Loss(self.loss)
 
     @classmethod
     def from_toml(cls, path: Path, **changes: Any) -> "Experiment":

@@ -5,7 +5,6 @@ that the exported graph gives the same token scores as torch; ``training.calibra
 """
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 
@@ -14,16 +13,15 @@ import onnx
 import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from data.errors import BundleError
 from data.policy_files import load_policy
 from data.taxonomy import Taxonomy
 from models.bundle import ENCODER, TOKENIZER
-from models.encoder import empty_encoder
+from models.heads import Pooling
 from models.multitask import TriageModel
-from training.fit import WEIGHTS
+from training.runs import load_experiment, load_run
 
 TOLERANCE = 2e-2
 SMALLEST_HALVED = 1024
@@ -36,19 +34,6 @@ class _TokenScores(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         return self.model.token_scores(input_ids, attention_mask)
-
-
-def load_run(run: Path, taxonomy: Taxonomy, topics: int = 0) -> TriageModel:
-    """The model that ``training.fit`` wrote to ``run``, in evaluation mode; with its topic head if asked for."""
-    model = TriageModel(
-        empty_encoder(json.loads((run / "encoder.json").read_text(encoding="utf-8"))),
-        types=len(taxonomy.misconduct),
-        departments=len(taxonomy.departments),
-        cards=len(taxonomy.cards),
-        topics=topics,
-    )
-    load_model(model, str(run / WEIGHTS), strict=False)  # a head for topics is not exported
-    return model.eval()
 
 
 def export_onnx(model: TriageModel, path: Path) -> None:
@@ -104,7 +89,15 @@ def _check(model: TriageModel, path: Path) -> None:
 
 
 def export(run: Path, out: Path, taxonomy: Taxonomy) -> None:
-    """Write encoder and tokenizer of a bundle."""
+    """Write encoder and tokenizer of a bundle. Raises BundleError for a run whose pooling serving does not know."""
+    pooling = load_experiment(run).pooling
+    if pooling != Pooling.PEAK:
+        raise BundleError(f"{run}: pools by {pooling}, but only {Pooling.PEAK} can be served")
+    write_encoder(run, out, taxonomy)
+
+
+def write_encoder(run: Path, out: Path, taxonomy: Taxonomy) -> None:
+    """Write encoder and tokenizer, whatever the pooling; for measuring."""
     out.mkdir(parents=True, exist_ok=True)
     export_onnx(load_run(run, taxonomy), out / ENCODER)
     shutil.copyfile(run / TOKENIZER, out / TOKENIZER)

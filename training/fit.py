@@ -6,7 +6,6 @@ is ``OUT/model.safetensors`` with its experiment, ready for ``python -m training
 """
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from datasets import Dataset
-from safetensors.torch import load_file, save_model
 from sklearn.metrics import f1_score
 from transformers import (
     EvalPrediction,
@@ -29,18 +27,19 @@ from data.complaint import LabelledComplaint
 from data.labelled import SENTENCES, read_corpus, read_labelled
 from data.policy_files import load_policy
 from data.taxonomy import Taxonomy
-from models.encoder import load_encoder, load_tokenizer
+from models.encoder import load_tokenizer
 from models.multitask import LossWeights, TriageModel
 from models.tokens import ComplaintTokenizer
+from training.distil import distillation_loss
 from training.examples import Collator, Example, make_example
 from training.experiment import Experiment
 from training.noise import Noise
 from training.progress import RichProgress
+from training.runs import build_model, load_run, save_run
 from training.splits import assign_splits
 from training.topics import read_ids, read_topics, topic_names
 
 WATCHED = ("train", "calibration")
-WEIGHTS = "model.safetensors"
 Arrays = tuple[np.ndarray, ...]
 LABELS = ["misconduct", "quoted", "department", "urgency", "topic"]
 
@@ -54,22 +53,6 @@ def load_rows(
     for path in corpora:
         rows += read_labelled(path, taxonomy)
     return [row for row in assign_splits(rows) if row.complaint.id not in without]
-
-
-def build_model(experiment: Experiment, taxonomy: Taxonomy, topics: int = 0, start: Path | None = None) -> TriageModel:
-    """The model with fresh heads, or with those of the run ``start`` as far as it has them."""
-    model = TriageModel(
-        load_encoder(experiment.base, experiment.layers),
-        types=len(taxonomy.misconduct),
-        departments=len(taxonomy.departments),
-        cards=len(taxonomy.cards),
-        topics=topics,
-    )
-    if start is not None:
-        own = model.state_dict()
-        found = load_file(start / WEIGHTS)
-        model.load_state_dict({n: t for n, t in found.items() if n in own and own[n].shape == t.shape}, strict=False)
-    return model
 
 
 def set_class_weights(model: TriageModel, examples: Sequence[Example]) -> None:
@@ -142,11 +125,12 @@ def _newest_checkpoint(folder: Path) -> str | None:
 
 
 class _Trainer(Trainer):
-    """Evaluation takes its examples from another list than training, so it needs its own collator."""
+    """Evaluation takes its examples from another list than training, so it needs its own collator; a teacher's say
+    joins the loss while training."""
 
-    def __init__(self, *args: Any, eval_collator: Collator, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, eval_collator: Collator, teacher: TriageModel | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._eval_collator = eval_collator
+        self._eval_collator, self._teacher = eval_collator, teacher
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
         kept, self.data_collator = self.data_collator, self._eval_collator
@@ -155,34 +139,21 @@ class _Trainer(Trainer):
         finally:
             self.data_collator = kept
 
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        outputs = model(**inputs)
+        loss = outputs["loss"]
+        if self._teacher is not None and model.training:
+            with torch.no_grad():
+                taught = self._teacher(**inputs)
+            loss = loss + distillation_loss(outputs, taught)
+        return (loss, outputs) if return_outputs else loss
 
-def fit(
-    rows: Sequence[LabelledComplaint], experiment: Experiment, taxonomy: Taxonomy, out: Path, start: Path | None = None
-) -> TriageModel:
-    """Train on the rows of split ``train``, watching the split ``calibration``; resumes a run that was stopped."""
-    set_seed(experiment.seed)
-    torch.set_num_threads(max(1, torch.get_num_threads()))
-    tokenizer = ComplaintTokenizer(load_tokenizer(experiment.base))
-    topics = topic_names(rows)
-    make = partial(make_example, tokenizer=tokenizer, taxonomy=taxonomy, topics=topics)
-    pairs = {s: [(r, e) for r in rows if r.split == s and (e := make(r)).tokens.clauses] for s in WATCHED}
-    examples = {split: [example for _, example in found] for split, found in pairs.items()}
-    model = build_model(experiment, taxonomy, len(topics), start)
-    model.weights = LossWeights(evidence=experiment.evidence_weight)
-    set_class_weights(model, examples["train"])
-    collators = {
-        "train": Collator(
-            examples["train"],
-            tokenizer,
-            experiment.windowing,
-            experiment.masking,
-            experiment.longest,
-            _noise([row for row, _ in pairs["train"]], experiment.noise, make),
-        ),
-        "calibration": Collator(examples["calibration"], tokenizer, experiment.windowing),
-    }
-    steps = -(-len(examples["train"]) // experiment.batch) * experiment.epochs
-    arguments = TrainingArguments(
+
+def _arguments(experiment: Experiment, examples: int, out: Path) -> TrainingArguments:
+    steps = -(-examples // experiment.batch) * experiment.epochs
+    return TrainingArguments(
         output_dir=str(out / "checkpoints"),
         num_train_epochs=experiment.epochs,
         per_device_train_batch_size=experiment.batch,
@@ -203,24 +174,38 @@ def fit(
         seed=experiment.seed,
         dataloader_pin_memory=False,
     )
+
+
+def fit(
+    rows: Sequence[LabelledComplaint], experiment: Experiment, taxonomy: Taxonomy, out: Path, start: Path | None = None
+) -> TriageModel:
+    """Train on the rows of split ``train``, watching the split ``calibration``; resumes a run that was stopped."""
+    set_seed(experiment.seed)
+    torch.set_num_threads(max(1, torch.get_num_threads()))
+    tokenizer = ComplaintTokenizer(load_tokenizer(experiment.base))
+    topics = topic_names(rows)
+    make = partial(make_example, tokenizer=tokenizer, taxonomy=taxonomy, topics=topics)
+    pairs = {s: [(r, e) for r in rows if r.split == s and (e := make(r)).tokens.clauses] for s in WATCHED}
+    train, watched = ([example for _, example in pairs[split]] for split in WATCHED)
+    model = build_model(experiment, taxonomy, len(topics), start)
+    model.weights = LossWeights(evidence=experiment.evidence_weight)
+    set_class_weights(model, train)
+    noise = _noise([row for row, _ in pairs["train"]], experiment.noise, make)
     trainer = _Trainer(
         model=model,
-        args=arguments,
-        data_collator=collators["train"],
-        eval_collator=collators["calibration"],
-        train_dataset=_dataset(examples["train"], experiment.longest),
-        eval_dataset=_dataset(examples["calibration"], experiment.window * 100),
+        args=_arguments(experiment, len(train), out),
+        data_collator=Collator(train, tokenizer, experiment.windowing, experiment.masking, experiment.longest, noise),
+        eval_collator=Collator(watched, tokenizer, experiment.windowing),
+        teacher=load_run(Path(experiment.teacher), taxonomy) if experiment.teacher else None,
+        train_dataset=_dataset(train, experiment.longest),
+        eval_dataset=_dataset(watched, experiment.window * 100),
         compute_metrics=quick_metrics,
         optimizers=(optimizer(model, experiment), None),
         callbacks=[RichProgress()],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=_newest_checkpoint(out / "checkpoints"))
-    save_model(model, str(out / WEIGHTS))
-    (out / "topics.json").write_text(json.dumps(topics, ensure_ascii=False), encoding="utf-8")
-    (out / "experiment.json").write_text(json.dumps(experiment.as_dict(), indent=1), encoding="utf-8")
-    (out / "encoder.json").write_text(model.encoder.config.to_json_string(), encoding="utf-8")
-    load_tokenizer(experiment.base).save(str(out / "tokenizer.json"))
+    save_run(model, experiment, topics, out)
     return model
 
 

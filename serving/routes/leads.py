@@ -1,5 +1,6 @@
 """Storing leads and reading them."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
@@ -69,10 +70,12 @@ async def create_lead(request: Request, who: Sender, key: Key = None) -> Respons
     if placed is None:
         sent = await run_sync(lambda: read_lead(read_json(body)))
         placed = await take_in(runtime, who, [sent], known)
+        replayed = _overtaken([sent], placed)
     (one,) = placed
     if one.outcome == Outcome.CONFLICT or one.lead_id is None:
         raise conflict()
-    lead = (await _leads(runtime, placed, first=replayed or one.outcome == Outcome.CREATED))[one.lead_id]
+    first = key is not None or one.outcome == Outcome.CREATED  # what a key was answered must stay the same
+    lead = (await _leads(runtime, placed, first=first))[one.lead_id]
     status = 201 if one.outcome == Outcome.CREATED else 200
     request.state.counts = {"outcome": one.outcome}
     return Json(lead_json(lead), status, _headers(lead, replayed=replayed))
@@ -99,7 +102,9 @@ async def create_leads(request: Request, who: Sender, key: Key = None) -> Respon
     placed = await run_sync(runtime.leads.replay, known) if known else None
     replayed = placed is not None
     if placed is None:
-        placed = await take_in(runtime, who, [one for one in parsed if isinstance(one, Sent)], known)
+        good = [one for one in parsed if isinstance(one, Sent)]
+        placed = await take_in(runtime, who, good, known)
+        replayed = _overtaken(good, placed)
     found = await _leads(runtime, placed, first=True)
     results, left = [], iter(placed)
     for index, one in enumerate(parsed):
@@ -112,6 +117,12 @@ async def create_leads(request: Request, who: Sender, key: Key = None) -> Respon
             )
     request.state.counts = {"stored": sum(one.outcome == Outcome.CREATED for one in placed), "sent": len(rows)}
     return Json(ResultsJson(leads=results), headers={REPLAYED: "true"} if replayed else None)
+
+
+def _overtaken(sent: Sequence[Sent], placed: Sequence[Placed]) -> bool:
+    """Whether the same request was answered elsewhere while this one was triaged."""
+    own = {one.complaint.id for one in sent}
+    return any(one.outcome == Outcome.CREATED and one.lead_id not in own for one in placed)
 
 
 def _parse(rows: list[Any]) -> list[Sent | InputError]:
@@ -184,7 +195,8 @@ async def list_leads(
         received_to=moment_of(received_to, "received_to", end=True), query=q,
     )  # fmt: skip
     found = await run_sync(page, runtime_of(request).database, who, filters, cursor, limit)
-    return Json(LeadPageJson(leads=[lead_json(lead) for lead in found.leads], next=found.next))
+    shown = [lead_json(lead, tags_only=who.role is Role.DEPARTMENT) for lead in found.leads]
+    return Json(LeadPageJson(leads=shown, next=found.next))
 
 
 @router.get(
@@ -202,9 +214,13 @@ async def get_lead(
 ) -> Response:
     """文本隐去了个人信息；ETag 是版本，更正时要带上。"""
     lead = await run_sync(runtime_of(request).leads.get, who, id)
-    if if_none_match is not None and etag(lead) in [tag.strip() for tag in if_none_match.split(",")]:
+    if if_none_match is not None and {etag(lead), "*"} & {_strong(tag) for tag in if_none_match.split(",")}:
         return Response(status_code=304, headers={"ETag": etag(lead)})
-    return Json(lead_json(lead), headers=_headers(lead))
+    return Json(lead_json(lead, tags_only=who.role is Role.DEPARTMENT), headers=_headers(lead))
+
+
+def _strong(tag: str) -> str:
+    return tag.strip().removeprefix("W/")
 
 
 @router.get(

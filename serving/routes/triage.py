@@ -69,6 +69,7 @@ async def triage(request: Request, who: Sender) -> Response:
     body = await read_body(request, runtime.settings.max_body_bytes)
     batch = await run_sync(read_batch, body, runtime.settings.max_complaints)
     found = await runtime.engine.triage(batch.complaints)
+    runtime.metrics.observe_triage(found, batch.complaints)
     request.state.counts = {"triaged": len(found), "rejected": len(batch.rejected)}
     triages = [triage_json(one, runtime.triager.policy) for one in found]
     return Json(TriageAnswer(request_id=request.state.request_id, triages=triages, rejected=list(batch.rejected)))

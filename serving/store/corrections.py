@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, update
 
 from data.errors import InputError
 from data.policy_schema import Policy
@@ -15,9 +15,9 @@ from serving.roles import Principal
 from serving.store.database import Database, Writing
 from serving.store.ids import new_id
 from serving.store.lead_records import set_types
-from serving.store.lead_rows import Status, Tags, find
+from serving.store.lead_rows import Status, Tags, find, held_tags
 from serving.store.outbox import announce
-from serving.store.schema import corrections, lead_states, lead_types
+from serving.store.schema import corrections, lead_states
 
 
 class Kind(StrEnum):
@@ -69,18 +69,21 @@ class CorrectionStore:
     def correct(self, who: Principal, id: str, versions: frozenset[int] | None, change: Change) -> None:
         """Decide a lead; ``versions`` None means whatever version there is.
 
-        Raises Missing, Stale, InputError for an unknown label.
+        Raises Missing, Stale, InputError for an unknown label or a confirmation that changes something.
         """
         self._check(change)
         with self._database.writing(who.actor) as writing:
             row = _current(writing, who, id, versions)
-            before = _tags(writing, row)
+            before = held_tags(writing.connection, row)
             tags = Tags(
                 misconduct=before.misconduct if change.misconduct is None else tuple(sorted(set(change.misconduct))),
                 department=change.department or before.department,
                 urgency=change.urgency or before.urgency,
             )
             kind = Kind.AGREEMENT if tags == before else Kind.CORRECTION
+            if kind is Kind.CORRECTION and change.reason == CorrectionReason.CONFIRMED:
+                zh = "confirmed 表示同意现行标签，更改标签时请写更改的原因。"
+                raise InputError("reason_conflict", zh, where="field reason")
             _add(writing, row, kind, tags, change)
             set_types(writing, row["seq"], tags.misconduct)
             state = {
@@ -97,7 +100,7 @@ class CorrectionStore:
         """Record that the department says it is not the right one: feedback, not truth, until a reviewer decides."""
         with self._database.writing(who.actor) as writing:
             row = _current(writing, who, id, versions)
-            tags = _tags(writing, row)
+            tags = held_tags(writing.connection, row)
             _add(writing, row, Kind.RETURN, tags, change)
             state = {"status": Status.RETURNED.value}
             _move(writing, row, state)
@@ -124,11 +127,6 @@ def _current(writing: Writing, who: Principal, id: str, versions: frozenset[int]
     if versions is not None and row["version"] not in versions:
         raise Stale
     return row
-
-
-def _tags(writing: Writing, row: Mapping[Any, Any]) -> Tags:
-    types = writing.connection.execute(select(lead_types.c.type).where(lead_types.c.lead_seq == row["seq"])).scalars()
-    return Tags(misconduct=tuple(sorted(types)), department=row["department"], urgency=row["card"])
 
 
 def _add(writing: Writing, row: Mapping[Any, Any], kind: Kind, tags: Tags, change: Change) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, select
 
 from data.errors import InputError
-from serving.roles import Principal
-from serving.store.corrections import remark_context
+from data.privacy import redact
+from serving.event_types import EventType
+from serving.roles import Principal, Role
+from serving.store.corrections import Kind, remark_context
 from serving.store.database import Database
 from serving.store.keyring import Keyring
 from serving.store.lead_rows import Lead, find, load, visible, with_state
@@ -20,6 +22,7 @@ from serving.store.schema import corrections, events, lead_states, lead_types, l
 from serving.store.search import contains, matching
 
 ROUNDS = 20  # pages of candidates looked through for one page of a search, at most
+_FOR_DEPARTMENTS = (Kind.RETURN, "event")
 PROOF = 16  # hexadecimal digits that vouch for a cursor
 
 
@@ -132,18 +135,34 @@ def _read_cursor(keyring: Keyring, cursor: str | None) -> int | None:
 
 
 def history(database: Database, who: Principal, id: str) -> list[Step]:
-    """Everything that was said about a lead and happened to it, in order; raises Missing."""
+    """Everything that was said about a lead and happened to it, in order; raises Missing. A department learns of
+    returns and events only: what was ever suspected is not for the one who may be accused."""
     with database.reading() as connection:
         seq = find(connection, who, id)["seq"]
-        said = connection.execute(select(predictions).where(predictions.c.lead_seq == seq)).mappings().all()
-        decided = connection.execute(select(corrections).where(corrections.c.lead_seq == seq)).mappings().all()
-        happened = connection.execute(select(events).where(events.c.lead_seq == seq)).mappings().all()
-    steps = [Step(kind="prediction", at=row["created_at"], detail=_prediction(row)) for row in said]
-    steps += [
+        said, decided, happened = (
+            connection.execute(select(table).where(table.c.lead_seq == seq).order_by(table.c.seq)).mappings().all()
+            for table in (predictions, corrections, events)
+        )
+    predicted = [Step(kind="prediction", at=row["created_at"], detail=_prediction(row)) for row in said]
+    judged = [
         Step(kind=row["kind"], at=row["created_at"], detail=_correction(database.keyring, row)) for row in decided
     ]
-    steps += [Step(kind="event", at=row["time"], detail={"id": row["id"], "type": row["type"]}) for row in happened]
-    return sorted(steps, key=lambda step: step.at)
+    steps = _in_order(predicted, judged, happened)
+    return [step for step in steps if who.role is not Role.DEPARTMENT or step.kind in _FOR_DEPARTMENTS]
+
+
+def _in_order(predicted: list[Step], judged: list[Step], happened: Sequence[Mapping[Any, Any]]) -> list[Step]:
+    """What was said, each before the event that tells of it: the clock may have gone back, events are numbered."""
+    told_by = {
+        EventType.TRIAGED: predicted, EventType.RETAGGED: predicted, EventType.CORRECTED: judged,
+        EventType.RETURNED: judged,
+    }  # fmt: skip
+    steps: list[Step] = []
+    for row in happened:
+        said = told_by.get(EventType(row["type"]), [])
+        steps += [said.pop(0)] if said else []
+        steps.append(Step(kind="event", at=row["time"], detail={"id": row["id"], "type": row["type"]}))
+    return steps + predicted + judged
 
 
 def _prediction(row: Mapping[Any, Any]) -> dict[str, Any]:
@@ -160,4 +179,4 @@ def _prediction(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _correction(keyring: Keyring, row: Mapping[Any, Any]) -> dict[str, Any]:
     remark = keyring.decrypt(row["remark"], remark_context(row["id"])).decode() if row["remark"] else ""
-    return {"id": row["id"], "actor": row["actor"], "reason": row["reason"], "remark": remark, **row["tags"]}
+    return {"id": row["id"], "actor": row["actor"], "reason": row["reason"], "remark": redact(remark), **row["tags"]}

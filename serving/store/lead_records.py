@@ -11,7 +11,7 @@ from models.answer import Triage
 from serving.event_types import EventType
 from serving.store.contents import content_context, content_digest, content_of
 from serving.store.database import Writing
-from serving.store.lead_rows import first_status, tags_of
+from serving.store.lead_rows import Tags, first_status, tags_of
 from serving.store.outbox import Announcement
 from serving.store.schema import lead_types
 
@@ -68,9 +68,10 @@ def set_types(writing: Writing, seq: int, types: Sequence[str]) -> None:
         writing.connection.execute(insert(lead_types), [{"lead_seq": seq, "type": type} for type in types])
 
 
-def event_data(row: Mapping[Any, Any], state: Mapping[Any, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
-    """What an event says of a lead: ids, tags, versions."""
-    tags = tags_of(answer)
+def event_data(
+    row: Mapping[Any, Any], state: Mapping[Any, Any], answer: Mapping[str, Any], tags: Tags
+) -> dict[str, Any]:
+    """What an event says of a lead: ids, the tags that hold, what predicted last."""
     return {
         "external_id": row["external_id"],
         "version": state["version"],
@@ -86,6 +87,6 @@ def event_data(row: Mapping[Any, Any], state: Mapping[Any, Any], answer: Mapping
 
 def announcements(row: Mapping[str, Any], state: Mapping[str, Any], answer: Mapping[str, Any]) -> list[Announcement]:
     """What a new lead is the occasion of: being triaged, and a red card."""
-    data = event_data(row, state, answer)
+    data = event_data(row, state, answer, tags_of(answer))
     kinds = [EventType.TRIAGED] + ([EventType.RED_CARD] if state["card"] == "red" else [])
     return [Announcement(type=kind, lead_seq=row["seq"], source=row["source"], data=data) for kind in kinds]

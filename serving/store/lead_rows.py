@@ -157,6 +157,12 @@ def tags_of(answer: Mapping[str, Any]) -> Tags:
     )
 
 
+def held_tags(connection: Connection, row: Mapping[Any, Any]) -> Tags:
+    """The tags that hold of the lead of ``row`` (of `with_state`)."""
+    types = connection.execute(select(lead_types.c.type).where(lead_types.c.lead_seq == row["seq"])).scalars()
+    return Tags(misconduct=tuple(sorted(types)), department=row["department"], urgency=row["card"])
+
+
 def first_status(answer: Mapping[str, Any]) -> Status:
     """Whether a person must look at what was predicted."""
     return Status.TRIAGED if answer["review"]["level"] == "auto" else Status.WAITING

@@ -1,6 +1,7 @@
 """The store of leads: what a case system sent is there once, with everything that was ever said about it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -11,14 +12,14 @@ from data.complaint import Complaint
 from data.policy_schema import Policy
 from data.privacy import redact
 from models.answer import Triage
-from serving.errors import Conflict
+from serving.errors import Conflict, StoreError
 from serving.event_types import EventType
 from serving.roles import Principal
 from serving.store.contents import content_digest, redacted_context
 from serving.store.database import Database, Writing
 from serving.store.idempotency import Placed, RequestKey, answered, remember
 from serving.store.lead_records import announcements, event_data, lead_row, prediction_row, set_types, state_row
-from serving.store.lead_rows import Lead, Status, find, load, original_of, tags_of, with_state
+from serving.store.lead_rows import Lead, Status, find, held_tags, load, original_of, tags_of, with_state
 from serving.store.outbox import Announcement, announce_all
 from serving.store.schema import lead_states, lead_terms, leads, predictions
 from serving.store.search import terms
@@ -50,6 +51,22 @@ class Sent:
 
     external_id: str | None
     complaint: Complaint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A lead that rules alone have tagged so far, and its place among all leads."""
+
+    seq: int
+    complaint: Complaint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """What of a new lead others may read, and what it is found by."""
+
+    redacted: str
+    terms: frozenset[int]
 
 
 class LeadStore:
@@ -86,10 +103,11 @@ class LeadStore:
         nothing is stored. Raises Conflict, DatabaseUnavailable.
         """
         source = who.source or ""
+        fresh = [one for one in new if isinstance(one, NewLead)]
+        shown = {one.complaint.id: self._shown(one) for one in fresh}  # before other writers have to wait
         with self.database.writing(who.actor) as writing:
             if request and (before := answered(writing.connection, request)) is not None:
                 return before
-            fresh = [one for one in new if isinstance(one, NewLead)]
             digests = _digests(writing.connection, source, [one.external_id for one in fresh])
             placed, stored = [], []
             for one in new:
@@ -104,16 +122,20 @@ class LeadStore:
                         digests[one.external_id] = (id, content_digest(writing.keyring, one.complaint))
                 placed.append(Placed(outcome=outcome, lead_id=id))
             if stored:
-                self._insert(writing, source, stored)
+                self._insert(writing, source, stored, shown)
             if request:
                 remember(writing, request, placed)
         return tuple(placed)
 
-    def _insert(self, writing: Writing, source: str, new: Sequence[NewLead]) -> None:
+    def _shown(self, new: NewLead) -> _Shown:
+        redacted = redact(new.complaint.text)
+        return _Shown(redacted=redacted, terms=terms(self.database.keyring, redacted))
+
+    def _insert(self, writing: Writing, source: str, new: Sequence[NewLead], shown: Mapping[str, _Shown]) -> None:
         rows = [lead_row(writing, source, one.external_id, one.complaint) for one in new]
-        redacted = [redact(one.complaint.text) for one in new]
-        for row, text in zip(rows, redacted, strict=True):
-            row["redacted"] = writing.keyring.encrypt(text.encode("utf-8", "replace"), redacted_context(row["id"]))
+        for row in rows:
+            text = shown[row["id"]].redacted.encode("utf-8", "replace")
+            row["redacted"] = writing.keyring.encrypt(text, redacted_context(row["id"]))
         self._add(writing, "lead.create", leads, rows, lambda row: str(row["id"]))
         answers = [answer_json(one.triage, self.policy) for one in new]
         said = [
@@ -126,11 +148,7 @@ class LeadStore:
             for row, one, answer in zip(rows, new, answers, strict=True)
         ]
         writing.connection.execute(insert(lead_states), states)
-        index = [
-            {"lead_seq": row["seq"], "term": term}
-            for row, text in zip(rows, redacted, strict=True)
-            for term in sorted(terms(writing.keyring, text))
-        ]
+        index = [{"lead_seq": row["seq"], "term": term} for row in rows for term in sorted(shown[row["id"]].terms)]
         if index:
             writing.connection.execute(insert(lead_terms), index)
         for row, answer in zip(rows, answers, strict=True):
@@ -170,15 +188,20 @@ class LeadStore:
         with self.database.writing(who.actor) as writing:
             row = find(writing.connection, who, id)
             stored = {column.name: row[column.name] for column in leads.columns}
-            writing.record("lead.reveal", leads, id, stored, {"purpose": purpose})
+            writing.record("lead.reveal", leads, id, stored, {"purpose": redact(purpose)})
         return original_of(self.database.keyring, row)
 
-    def degraded(self, most: int) -> list[tuple[str, Complaint]]:
-        """Up to ``most`` leads that rules alone have tagged so far, the oldest first."""
+    def degraded(self, most: int, after: int = 0) -> list[Waiting]:
+        """Up to ``most`` leads that rules alone have tagged so far, the oldest first, from behind ``after``. One whose
+        stored words were tampered with is left out."""
         with self.database.reading() as connection:
             wanted = with_state().where(lead_states.c.degraded.is_(True), leads.c.content.is_not(None))
-            rows = connection.execute(wanted.order_by(leads.c.seq).limit(most)).mappings().all()
-        return [(row["id"], original_of(self.database.keyring, row)) for row in rows]
+            rows = connection.execute(wanted.where(leads.c.seq > after).order_by(leads.c.seq).limit(most)).mappings()
+            found = []
+            for row in rows:
+                with suppress(StoreError):
+                    found.append(Waiting(seq=row["seq"], complaint=original_of(self.database.keyring, row)))
+        return found
 
     def retag(self, id: str, triage: Triage) -> None:
         """Add what the model says of a lead that rules alone had tagged; tags that a person decided stay."""
@@ -194,9 +217,10 @@ class LeadStore:
                 state = {**state_row(row["seq"], triage, answer, writing.now), **state}
                 set_types(writing, row["seq"], tags_of(answer).misconduct)
             writing.connection.execute(lead_states.update().where(lead_states.c.lead_seq == row["seq"]).values(**state))
-            data = event_data(row, {**row, **state}, answer)
+            now = {**row, **state}
+            data = event_data(row, now, answer, held_tags(writing.connection, now))
             kinds = [EventType.RETAGGED]
-            if answer["urgency"]["card"] == "red" and row["card"] != "red":
+            if now["card"] == "red" and row["card"] != "red":
                 kinds.append(EventType.RED_CARD)
             announce_all(
                 writing,

@@ -12,8 +12,10 @@ import pytest
 import typer
 import yaml
 
+from serving import drift, limits
 from serving.cli import app
 from serving.settings import PREFIX, Settings
+from serving.store import engines
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "docs" / "deploy"
@@ -176,3 +178,17 @@ def test_every_command_that_the_manual_names_exists() -> None:
     assert {group for group, _ in named} == {"keys", "accounts", "db", "audit", "backup", "webhooks"}
     for group, command in named:
         assert command in groups.commands[group].commands, (group, command)
+
+
+def test_the_numbers_of_the_manual_are_those_of_the_program() -> None:
+    manual = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    for sentence in (
+        f"must be whole within {limits.HEAD_SECONDS:.0f} seconds, an answer must be taken within {limits.TAKE_SECONDS:.0f}",
+        f"at most {limits.MOST_CONNECTIONS:,} connections",
+        f"the service's own of {limits.KEEP_ALIVE_SECONDS} seconds",
+        f"the latest {drift.WINDOW:,} complaints",
+        f"at least {drift.LEAST})",
+        f"with the first {drift.FIRST:,} since the start",
+        f"opens up to {engines.CONNECTIONS + engines.MORE} connections",
+    ):
+        assert sentence in manual, sentence

@@ -37,7 +37,7 @@ def test_grams_count_and_fold_case() -> None:
 
 def test_buckets_never_change() -> None:
     """Saved weights depend on them."""
-    assert grams("红包").buckets.tolist() == [39873, 27569, 129281]
+    assert sorted(grams("红包").buckets.tolist()) == [27569, 39873, 129281]
 
 
 def test_scores_are_of_the_direction_not_the_length(scorer: LexicalScorer) -> None:

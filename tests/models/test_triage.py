@@ -16,7 +16,8 @@ from data.transcript import complaint_from_text, complaint_from_turns
 from models.answer import Triage
 from models.calibration import Fusion, TaskFusion
 from models.evidence import Evidence
-from models.triage import BATCH_TOKENS, Triager
+from models.triage import Triager
+from models.windows import BATCH_TOKENS
 
 TEXTS = [
     "我这个事几个部门踢皮球，跑了半个月没人管",

@@ -4,16 +4,24 @@ What asks for ``database_url``, ``empty_database_url`` or ``database`` runs on b
 half is skipped.
 """
 
+import io
+import json
+import logging
 import shutil
+import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
+from serving.logs import configure_logs
 from serving.store.database import Database, upgrade
 from serving.store.keyring import Keyring
 from serving.store.schema import metadata
@@ -130,3 +138,33 @@ def database(database_url: str, keyring: Keyring) -> Iterator[Database]:
     database = Database(database_url, keyring)
     yield database
     database.engine.dispose()
+
+
+class Kept:
+    """What is logged."""
+
+    def __init__(self) -> None:
+        self.stream = io.StringIO()
+
+    @property
+    def text(self) -> str:
+        return self.stream.getvalue()
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+
+@pytest.fixture
+def kept() -> Iterator[Kept]:
+    """Logging of the whole process as the service has it, put back afterwards."""
+    root, ours, access = (logging.getLogger(name) for name in (None, "fenzhen", "uvicorn.access"))
+    before = (root.handlers[:], root.level, ours.level, access.handlers[:], access.propagate)
+    hooks = (sys.excepthook, threading.excepthook, sys.unraisablehook, warnings.showwarning)
+    kept = Kept()
+    configure_logs("info", kept.stream)
+    yield kept
+    root.handlers[:], access.handlers[:], access.propagate = before[0], before[3], before[4]
+    root.setLevel(before[1])
+    ours.setLevel(before[2])
+    sys.excepthook, threading.excepthook, sys.unraisablehook, warnings.showwarning = hooks

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from models.bundle import EncoderFailed
 from models.triage import Triager
 from serving.routes import health
 
@@ -105,7 +106,7 @@ class Broken(Triager):
     """A triager whose model cannot run."""
 
     def read(self, complaints: Any) -> Any:
-        raise RuntimeError("no memory")
+        raise EncoderFailed("no memory")
 
 
 def test_a_service_without_its_model_is_ready_and_says_that_it_is_degraded(open_service: Any, triager: Triager) -> None:

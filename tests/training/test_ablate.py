@@ -15,10 +15,30 @@ from training.experiment import Experiment
 def test_variants_change_what_they_name() -> None:
     found = ablate.variants()
     reference = asdict(found["reference"])
-    assert reference["epochs"] == 2 and found["12 layers"].layers == 12
+    assert reference["epochs"] == 1 and found["12 layers"].layers == 12
     changed = {name: {k for k, v in asdict(one).items() if v != reference[k]} for name, one in found.items()}
     assert changed.pop("reference") == set() and all(changed.values())
     assert changed["no noise"] == {"noise"} and changed["windows of 128 tokens"] == {"window", "overlap"}
+
+
+def test_a_teacher_comes_before_its_students_and_unknown_names_are_refused() -> None:
+    found = ablate.variants()
+    taught = [name for name, one in found.items() if one.teacher]
+    assert taught and all(found[found[name].teacher].layers > found[name].layers for name in taught)
+    assert ablate.wanted(found, [taught[0]]) == [found[taught[0]].teacher, taught[0]]
+    assert sorted(ablate.wanted(found, None)) == sorted(found)
+    with pytest.raises(ValueError, match="no such variant: seed 7"):
+        ablate.wanted(found, ["seed 7"])
+
+
+def test_seeds_are_summed_up_by_mean_and_deviation() -> None:
+    found = {
+        name: {"authored complaints": dict.fromkeys(ablate.SHOWN, value)}
+        for name, value in (("reference", 0.4), ("seed 21", 0.6), ("4 layers", 0.1))
+    }
+    lines = ablate.table(found, ["reference", "seed 21"]).splitlines()
+    assert lines[2].startswith("| mean of 2 seeds | 0.500 ± 0.141 |") and lines[5].startswith("| 4 layers | 0.100 |")
+    assert "mean" not in ablate.table(found, ["reference"])
 
 
 def test_a_measured_variant_is_not_trained_again(
@@ -27,7 +47,8 @@ def test_a_measured_variant_is_not_trained_again(
 ) -> None:  # fmt: skip
     rows = [replace(row, split="calibration" if n % 2 else "train") for n, row in enumerate(corpus_rows[:60])]
     monkeypatch.setattr(ablate, "load_rows", lambda *_: rows)
-    monkeypatch.setattr(ablate, "variants", lambda: {"one": experiment, "two": experiment})
+    found = {"reference": experiment, "one": replace(experiment, pooling="mean"), "two": experiment}
+    monkeypatch.setattr(ablate, "variants", lambda: found)
     monkeypatch.setattr(sys, "argv", ["ablate", "--out", str(tmp_path), "--only", "one"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch would rather use its newer exporter, and says so

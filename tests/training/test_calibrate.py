@@ -13,6 +13,7 @@ from data.taxonomy import Taxonomy
 from data.transcript import complaint_from_text
 from models.bundle import MANIFEST
 from models.calibration import Fusion, card_probabilities, sigmoid, softmax
+from models.drift import reference_of
 from models.signals import STRENGTHS
 from models.triage import Reading, Triager
 from training.fusion import fit_fusion
@@ -179,6 +180,9 @@ def test_a_trained_bundle_is_calibrated(trained: Any, trained_triager: Triager) 
     assert manifest["name"] == "tiny-trained" and manifest["experiment"] == trained.experiment.as_dict()
     assert manifest["windowing"] == {"length": 96, "overlap": 32}
     assert manifest["rules"] == load_policy().rules_digest
+    reference = reference_of(manifest, load_policy().taxonomy)
+    assert reference is not None
+    assert reference["length"].total() == reference["department"].total() == reference["urgency"].total() > 10
     fusion = trained_triager.fusion
     both = {"model", "lexical", "claims"}
     assert set(fusion.misconduct.weights) == {*both, *(f"{name}_alleged" for name in both), *STRENGTHS}

@@ -15,7 +15,8 @@ from data.taxonomy import Taxonomy
 from models.bundle import ENCODER, TOKENIZER, load_bundle
 from models.multitask import TriageModel
 from models.tokens import ComplaintTokenizer
-from training.export import TOLERANCE, export_onnx, load_run
+from training.export import TOLERANCE, export_onnx
+from training.runs import load_run
 
 Trained = Any
 

@@ -20,8 +20,8 @@ from models.multitask import TriageModel
 from models.tokens import ComplaintTokenizer
 from training.examples import Collator, Example, make_example
 from training.experiment import Experiment
-from training.export import load_run
-from training.fit import build_model, fit, load_rows, optimizer, quick_metrics, set_class_weights
+from training.fit import fit, load_rows, optimizer, quick_metrics, set_class_weights
+from training.runs import build_model, load_run
 
 
 def examples(rows: Sequence[LabelledComplaint], tokenizer: ComplaintTokenizer, taxonomy: Taxonomy) -> list[Example]:

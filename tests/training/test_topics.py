@@ -10,8 +10,8 @@ from data.complaint import LabelledComplaint
 from data.errors import InputError
 from data.taxonomy import Taxonomy
 from training.experiment import Experiment
-from training.export import load_run
 from training.fit import fit
+from training.runs import load_run
 from training.topics import drop_copies, read_ids, read_single_task, read_topics, topic_names
 
 WORDS = ["路灯 坏 三个月 一直 不亮 社区 报修 没有 回音", "孩子 入学 名额 学校 说法 不一 咨询 招生 政策"]

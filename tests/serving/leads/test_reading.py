@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from serving.store.schema import audit, lead_states
+from serving.store.schema import audit, corrections, events, lead_states
 
 OTHER = "路灯坏了三个月没人修，反映多次。"
 
@@ -29,6 +29,8 @@ def test_a_version_known_is_not_sent_again(api: Any) -> None:
     same = api("GET", path, headers={"If-None-Match": '"7", "1"'})
     assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", '"1"')
     assert api("GET", path, headers={"If-None-Match": '"2"'}).status_code == 200
+    for tag in ('W/"1"', "*"):
+        assert api("GET", path, headers={"If-None-Match": tag}).status_code == 304
 
 
 def test_two_writers_do_not_overwrite_each_other(api: Any) -> None:
@@ -57,6 +59,61 @@ def test_unchanged_tags_are_an_agreement(api: Any) -> None:
     types = [step["detail"]["type"] for step in steps if step["kind"] == "event"]
     assert types.count("lead.corrected") == 2
     assert api.page(misconduct="buck_passing") == [None]
+
+
+def test_a_confirmation_changes_nothing(api: Any) -> None:
+    lead = api.send()
+    assert code(decide(api, lead, reason="confirmed", urgency="yellow", department="tax"), 422) == "reason_conflict"
+    same = decide(api, lead, reason="confirmed", **lead["tags"])
+    assert (same.status_code, same.json()["version"], same.json()["tags"]) == (200, 2, lead["tags"])
+
+
+def test_history_is_in_order_though_the_clock_went_back(api: Any) -> None:
+    lead = api.send()
+    decide(api, lead, misconduct=[], department="commerce", urgency="blue")
+    returned = {"json": {"reason": "not_ours"}, "headers": {"If-Match": '"2"'}}
+    assert api("POST", f"/v1/leads/{lead['id']}/returns", "department", **returned).status_code == 200
+    decide(api, lead, 3, department="tax")
+    back = datetime(2020, 1, 1, tzinfo=UTC)
+    with api.runtime.database.changing() as connection:
+        connection.execute(update(corrections).where(corrections.c.kind == "return").values(created_at=back))
+        connection.execute(update(events).where(events.c.type == "lead.returned").values(time=back))
+    steps = api("GET", f"/v1/leads/{lead['id']}/history").json()["steps"]
+    named = [step["detail"].get("type", step["kind"]) for step in steps]
+    assert [name for name in named if name != "lead.red_card"] == [
+        "prediction", "lead.triaged", "correction", "lead.corrected", "return", "lead.returned", "correction",
+        "lead.corrected",
+    ]  # fmt: skip
+
+
+def test_what_people_note_is_shown_without_personal_data(api: Any) -> None:
+    lead = api.send()
+    decide(api, lead, department="tax", remark="已回访13812345678，联系人：谢长根。")
+    api("POST", f"/v1/leads/{lead['id']}/reveal", "identity", json={"purpose": "回访13812345678"})
+    history = api("GET", f"/v1/leads/{lead['id']}/history").json()["steps"]
+    assert [step["detail"]["remark"] for step in history if step["kind"] == "correction"] == [
+        "已回访***********，联系人：***。"
+    ]
+    with api.runtime.database.reading() as connection:
+        detail = connection.execute(select(audit.c.detail).where(audit.c.action == "lead.reveal")).scalar_one()
+    assert detail == {"purpose": "回访***********"}
+
+
+def test_a_department_does_not_learn_what_was_suspected(api: Any) -> None:
+    lead = api.send()
+    decide(api, lead, department="commerce", misconduct=["buck_passing"], remark="像是推诿")
+    decide(api, lead, 2, misconduct=[], remark="核实后不是")
+    path = f"/v1/leads/{lead['id']}"
+    seen = api("GET", path, "department")
+    listed = api("GET", "/v1/leads", "department").json()["leads"]
+    assert (seen.status_code, seen.json()["triage"], listed) == (200, None, [seen.json()])
+    assert seen.json()["tags"] == {**lead["tags"], "department": "commerce", "misconduct": []}
+    sent = {"json": {"reason": "not_ours", "remark": "属乡镇"}, "headers": {"If-Match": '"3"'}}
+    assert api("POST", f"{path}/returns", "department", **sent).json()["triage"] is None
+    history = api("GET", f"{path}/history", "department")
+    assert {step["kind"] for step in history.json()["steps"]} == {"event", "return"}
+    assert "buck_passing" not in history.text + seen.text
+    assert "推诿" not in history.text
 
 
 @pytest.mark.parametrize("change", [{"department": "navy"}, {"misconduct": ["rudeness"]}, {"urgency": "green"}])

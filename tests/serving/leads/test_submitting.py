@@ -96,6 +96,29 @@ def test_a_repeated_request_gets_the_same_answer(api: Any, text: str) -> None:
     assert count(api, leads) == 1
 
 
+def test_a_repeated_request_for_a_known_lead_gets_the_same_answer(api: Any, text: str) -> None:
+    body = {"external_id": "A-1", "text": text}
+    id = api("POST", "/v1/leads", json=body).json()["id"]
+    correction = {"json": {"reason": "wrong_tag", "department": "tax"}, "headers": {"If-Match": '"1"'}}
+    api("POST", f"/v1/leads/{id}/corrections", "reviewer", **correction)
+    first = api("POST", "/v1/leads", json=body, headers=KEY)
+    api("POST", f"/v1/leads/{id}/corrections", "reviewer", **{**correction, "headers": {"If-Match": '"2"'}})
+    again = api("POST", "/v1/leads", json=body, headers=KEY)
+    assert (first.status_code, again.status_code, again.content) == (200, 200, first.content)
+    assert again.headers["etag"] == first.headers["etag"]
+    assert api("POST", "/v1/leads", json=body).json()["version"] == 3  # without a key: as it is now
+
+
+def test_at_the_same_time_all_but_one_are_told_that_they_repeat(api: Any, text: str) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        sent = [pool.submit(api, "POST", "/v1/leads", json={"text": text}, headers=KEY) for _ in range(12)]
+    answers = [one.result() for one in sent]
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.content for answer in answers}) == 1
+    assert [answer.headers.get("idempotency-replayed") for answer in answers].count("true") == 11
+    assert count(api, leads) == 1
+
+
 def test_a_key_is_for_one_request_of_one_source(api: Any, text: str) -> None:
     api("POST", "/v1/leads", json={"text": text}, headers=KEY)
     other = api("POST", "/v1/leads", json={"text": text + "急"}, headers=KEY)
