@@ -15,7 +15,9 @@ from data.policy_files import load_policy
 class Api(litserve.LitAPI):
     """Texts that arrive within the batch time-out are padded and run together."""
 
-    bundle: Path
+    def __init__(self, bundle: Path, **batching: Any) -> None:
+        super().__init__(**batching)
+        self.bundle = bundle
 
     def setup(self, device: Any) -> None:
         self.twin, self.taxonomy = twin_of(self.bundle), load_policy().taxonomy
@@ -49,8 +51,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args()
-    Api.bundle = options.bundle
-    api = Api(max_batch_size=16, batch_timeout=0.005, api_path="/triage")
+    api = Api(options.bundle, max_batch_size=16, batch_timeout=0.005, api_path="/triage")
     litserve.LitServer(api, accelerator="cpu", workers_per_device=1, fast_queue=False).run(
         host="127.0.0.1", port=options.port, log_level="warning", generate_client_file=False
     )
