@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from typing import Any
 
 import httpx
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from benchmarks.soak import CORPUS, resident, texts_of
@@ -66,7 +68,9 @@ def running(contender: Contender, folder: Path) -> Iterator[tuple[int, float, di
     """A started service: its process, the seconds until its first answer, the headers it wants."""
     environment = {**os.environ, "FENZHEN_DATA_DIR": str(folder), "FENZHEN_LOG_LEVEL": "error", "HF_HUB_OFFLINE": "1"}
     began = time.monotonic()
-    with subprocess.Popen(contender.command, env=environment, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        contender.command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+    ) as process:
         try:
             ready = "/readyz" if contender.batch else "/docs"
             while not _answers(f"http://127.0.0.1:{PORT}{ready}"):
@@ -78,8 +82,11 @@ def running(contender: Contender, folder: Path) -> Iterator[tuple[int, float, di
             time.sleep(1)
             yield process.pid, start, {"Authorization": f"Bearer {key.read_text().strip()}"} if key.exists() else {}
         finally:
-            process.terminate()
-            process.wait(30)
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _answers(url: str) -> bool:
@@ -142,7 +149,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     texts = texts_of(options.texts)[: options.requests]
-    found = {one.name: measure(one, texts, options.rounds) for one in contenders()}
+    found = {}
+    for one in track(contenders(), description="measuring", transient=True):
+        found[one.name] = measure(one, texts, options.rounds)
+        Console(stderr=True).print(one.name, found[one.name])
     table = Table("", *found)
     for figure in found["fenzhen"]:
         table.add_row(figure, *(f"{measured[figure]:.1f}" for measured in found.values()))

@@ -7,11 +7,14 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from models.bundle import ENCODER, TOKENIZER
 
+SPECIAL = {"unk_token": ("[UNK]", "<unk>"), "pad_token": ("[PAD]", "<pad>"), "cls_token": ("[CLS]", "<s>"),
+           "sep_token": ("[SEP]", "</s>")}  # fmt: skip
 HEADS = ("misconduct", "department", "urgency")
 
 
@@ -78,8 +81,9 @@ def twin_of(bundle: Path) -> Twin:
     bias = torch.cat([values[f"{name}.score.bias"] for name in HEADS])
     heads = nn.Linear(hidden, len(bias))
     heads.load_state_dict({"weight": weight, "bias": bias})
+    known = Tokenizer.from_file(str(bundle / TOKENIZER)).get_vocab()
+    special = {name: next(token for token in tokens if token in known) for name, tokens in SPECIAL.items()}
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_file=str(bundle / TOKENIZER), unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]",
-        sep_token="[SEP]", mask_token="[MASK]", model_max_length=512,
-    )  # fmt: skip
+        tokenizer_file=str(bundle / TOKENIZER), model_max_length=config.max_position_embeddings, **special
+    )
     return Twin(encoder=encoder, tokenizer=tokenizer, heads=heads.eval())

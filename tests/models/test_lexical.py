@@ -1,15 +1,19 @@
 """The n-gram model: hashing, scoring, saving."""
 
+from collections import Counter
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data.complaint import Speaker
 from data.errors import BundleError
-from data.text import normalise
+from data.text import CLAUSE_END, FOLDED, normalise
 from data.transcript import complaint_from_text, complaint_from_turns
-from models.lexical import BUCKETS, LexicalScorer, citizen_text, grams
+from models.lexical import AT_ONCE, BUCKETS, LexicalScorer, citizen_text, grams
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +42,30 @@ def test_grams_count_and_fold_case() -> None:
 def test_buckets_never_change() -> None:
     """Saved weights depend on them."""
     assert sorted(grams("红包").buckets.tolist()) == [27569, 39873, 129281]
+
+
+def counted(text: str) -> dict[int, float]:
+    """The definition, one n-gram after the other."""
+    folded = text.lower().translate({**FOLDED, **{ord(end): "\n" for end in CLAUSE_END}})
+    every = [c[at : at + n] for c in folded.split("\n") for n in (1, 2, 3, 4) for at in range(len(c) - n + 1)]
+    counts = Counter(crc32(gram.encode("utf-8", "replace")) % BUCKETS for gram in every)
+    return {bucket: 1 + np.log(count) for bucket, count in counts.items()}
+
+
+@given(st.lists(st.one_of(st.text(max_size=30), st.text("窗口收钱她，。\nΣİaé\ud800😀", max_size=30)), max_size=5))
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_many_texts_have_the_grams_of_each(texts: list[str]) -> None:
+    found = grams(*texts)
+    for number, text in enumerate(texts):
+        own = found.texts == number
+        values = dict(zip(found.buckets[own].tolist(), found.values[own].tolist(), strict=True))
+        assert values == pytest.approx(counted(text))
+
+
+def test_many_texts_score_as_each_alone(scorer: LexicalScorer) -> None:
+    texts = ["收红包", "", "。", "".join(map(chr, range(0x4E00, 0x4E00 + AT_ONCE))), "窗口骂人"]
+    np.testing.assert_allclose(scorer.all_scores(texts), [scorer.scores(text) for text in texts])
+    assert scorer.all_scores([]).shape == (0, 3)
 
 
 def test_scores_are_of_the_direction_not_the_length(scorer: LexicalScorer) -> None:

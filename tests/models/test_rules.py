@@ -1,10 +1,13 @@
 """How keyword rules match: on small policies written here, and on the shipped one."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data.complaint import Complaint, Speaker
 from data.policy_schema import Guard, Policy, Rule, RuleExamples, Supports
@@ -135,6 +138,17 @@ def short(policy: Policy) -> Small:
 )
 def test_terms_of_one_or_two_characters_are_words_of_their_own(short: Small, text: str, hits: list[str]) -> None:
     assert short.hits(text) == hits
+
+
+@given(text=st.text("部门推诿收银行卡拉不打，。 a1-😀", min_size=1, max_size=40))
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_words_are_those_of_the_whole_text(short: Small, text: str) -> None:
+    """They are looked up stretch by stretch, which must make no difference."""
+    normalised = normalise(text)
+    edges = short.engine.dictionary.boundaries(normalised.text)
+    words = [(m.start(), m.end()) for m in re.finditer("推诿|卡", normalised.text) if {m.start(), m.end()} <= edges]
+    matches = short.engine.match(complaint_from_text("c", text), normalised)
+    assert [(m.span.start, m.span.end) for m in matches if m.rule.id == "ru-001"] == words
 
 
 @pytest.mark.parametrize(

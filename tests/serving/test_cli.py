@@ -393,25 +393,25 @@ def test_help_loads_nothing_heavy_and_triage_no_torch(tiny_bundle: Path, one_rul
     assert loaded == "[]"
 
 
-def test_serve_greets_with_a_curl_line_that_works_and_stops_on_interrupt(tiny_bundle: Path, one_rule: Path) -> None:
+def test_serve_greets_with_a_curl_line_that_works_and_stops_on_interrupt(
+    tiny_bundle: Path, one_rule: Path, tmp_path: Path
+) -> None:
     settings = {"FENZHEN_BUNDLE": str(tiny_bundle), "FENZHEN_POLICY_DIR": str(one_rule)}
-    with python("-m", "serving.cli", "serve", "--port", "0", **settings) as server:
+    with python("-m", "serving.cli", "serve", "--port", "0", FENZHEN_DATA_DIR=str(tmp_path), **settings) as server:
         assert server.stdout is not None and server.stderr is not None
-        lines = [server.stdout.readline() for _ in range(5)]
-        greeting = "".join(lines)
-        url = re.search(r"http://127\.0\.0\.1:\d+", lines[0])
+        greeting = "".join(server.stdout.readline() for _ in range(7))
+        url = re.search(r"http://127\.0\.0\.1:\d+", greeting)
         assert url, greeting + server.stderr.read()
-        curl = re.search(r"curl -s (\S+) -H '([^:]+): ([^']+)' -d '(.+)'", greeting)
-        assert curl and curl[1] == f"{url[0]}/v1/triage"
-        request = urllib.request.Request(curl[1], curl[4].encode(), {curl[2]: curl[3]})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            assert [one["id"] for one in json.load(answer)["triages"]] == ["1"]
+        curl = greeting[greeting.index("curl") : greeting.index("按 Ctrl+C")]
+        answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, timeout=60, check=True)
+        assert [one["id"] for one in json.loads(answer.stdout)["triages"]] == ["1"]
         assert f"{url[0]}/docs" in greeting
         with urllib.request.urlopen(f"{url[0]}/docs", timeout=30) as page:
-            assert page.status == 200
+            assert page.status == 200 and page.url.endswith("/login?next=/docs")
         server.send_signal(signal.SIGINT)
         out, err = server.communicate(timeout=30)
-        assert (server.returncode, err) == (0, "")
+        assert server.returncode == 0
+        assert {json.loads(line)["event"] for line in err.splitlines()} == {"request"}
         assert "已停止" in out
 
 
