@@ -125,6 +125,7 @@ def load_bundle(folder: Path, taxonomy: Taxonomy, threads: int = 0) -> Bundle:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads leave the cores to work
     session = onnxruntime.InferenceSession(str(folder / ENCODER), options, providers=["CPUExecutionProvider"])
     return Bundle(
         version=version,

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from data.complaint import Complaint
+from data.transcript import complaint_from_text
 from models.answer import Triage
 from models.bundle import EncoderFailed
 from models.triage import Triager
@@ -27,6 +28,7 @@ CHARACTERS_PER_TOKEN = 1.3
 MOST_TOGETHER = 16  # complaints in a batch: more gain nothing and let the first wait longer
 LONG = 2000  # characters
 REST = 30.0  # seconds for which an encoder that failed is left alone
+PROBE = complaint_from_text("probe", "窗口没人。")
 FIRST_GUESS = 20.0  # complaints a second, until measured
 _log = logging.getLogger("fenzhen.engine")
 
@@ -49,21 +51,21 @@ class _Lane:
 
     requests: deque[deque[_Job]] = field(default_factory=deque)
 
-    def take(self) -> _Job | None:
-        """The next complaint of the next request; None if nobody waits. Those given up on are dropped."""
+    def take(self, room: float = math.inf) -> _Job | None:
+        """The next complaint of the next request; None if nobody waits or it has more than ``room`` characters. Those
+        given up on are dropped."""
         while self.requests:
-            request = self.requests.popleft()
+            request = self.requests[0]
             while request and request[0].answer.done():
                 request.popleft()
-            if request:
-                job = request.popleft()
-                self.requests.append(request)
-                return job
+            if not request:
+                self.requests.popleft()
+                continue
+            if len(request[0].complaint.text) > room:
+                return None
+            self.requests.rotate(-1)
+            return request.popleft()
         return None
-
-    def give_back(self, job: _Job) -> None:
-        """Put a complaint where it is taken next."""
-        self.requests.appendleft(deque([job]))
 
     def __len__(self) -> int:
         return sum(not job.answer.done() for request in self.requests for job in request)
@@ -81,6 +83,7 @@ class Engine:
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="inference")
         self._workers: list[asyncio.Task[None]] = []
         self._at_long = self._closing = False
+        self._busy = 0  # workers
         self._rate = FIRST_GUESS
         self._rest_until = 0.0
 
@@ -134,6 +137,8 @@ class Engine:
         while True:
             async with self._arrived:
                 await self._arrived.wait_for(lambda: self._closing or len(self._short) or self._may_take_long())
+            if self._busy:  # nothing is lost by waiting for company
+                await asyncio.sleep(self._settings.batch_wait_ms / 1000)
             batch = self._batch()
             if batch:
                 await self._answer(batch)
@@ -150,24 +155,21 @@ class Engine:
         if self._may_take_long() and (job := self._long.take()):
             return [job]
         batch: list[_Job] = []
-        room = self._settings.batch_tokens * CHARACTERS_PER_TOKEN
-        while len(batch) < MOST_TOGETHER and (job := self._short.take()):
+        room = max(self._settings.batch_tokens * CHARACTERS_PER_TOKEN, LONG)
+        while len(batch) < MOST_TOGETHER and (job := self._short.take(room)):
             room -= len(job.complaint.text)
-            if batch and room < 0:
-                self._short.give_back(job)
-                break
             batch.append(job)
         return batch
 
     async def _answer(self, batch: list[_Job]) -> None:
         long = batch[0].long
-        self._at_long = self._at_long or long
+        self._at_long, self._busy = self._at_long or long, self._busy + 1
         began = time.monotonic()
         loop = asyncio.get_running_loop()
         try:
             found = await loop.run_in_executor(self._pool, self._decide, [job.complaint for job in batch])
         finally:
-            self._at_long = self._at_long and not long
+            self._at_long, self._busy = self._at_long and not long, self._busy - 1
         seconds = time.monotonic() - began
         self._rate = 0.9 * self._rate + 0.1 * WORKERS * len(batch) / max(seconds, 1e-3)
         self._observe(len(batch), seconds)
@@ -191,10 +193,17 @@ class Engine:
     def _decide_together(self, complaints: Sequence[Complaint]) -> Sequence[Triage]:
         if not self.degraded:
             try:
-                found = self._triager.triage(complaints)
-                self._rest_until = 0.0
-                return found
+                return self._triager.triage(complaints)
             except (EncoderFailed, MemoryError) as error:
-                self._rest_until = time.monotonic() + REST
-                log_event(_log, logging.ERROR, "engine.degraded", seconds=REST, **anatomy(error))
+                if len(complaints) > 1:
+                    return [self._decide_together([complaint])[0] for complaint in complaints]
+                self._probe(error)
         return self._triager.triage_without_encoder(complaints)
+
+    def _probe(self, error: Exception) -> None:
+        """Leave the encoder alone for a while if it fails on a few words too: then it is not the complaint's fault."""
+        try:
+            self._triager.triage([PROBE])
+        except (EncoderFailed, MemoryError):
+            self._rest_until = time.monotonic() + REST
+            log_event(_log, logging.ERROR, "engine.degraded", seconds=REST, **anatomy(error))

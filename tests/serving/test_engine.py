@@ -34,7 +34,7 @@ class Watched(Triager):
         self.batches: list[list[str]] = []
         self.pause = 0.0
         self.fault: Exception | None = None
-        self.poison = ""
+        self.poison, self.poisoned = "", Exception()
         self.inside = self.most = 0
         self._lock = threading.Lock()
 
@@ -48,7 +48,7 @@ class Watched(Triager):
             if self.fault is not None:
                 raise self.fault
             if self.poison and any(self.poison in complaint.text for complaint in complaints):
-                raise ValueError("a fault of ours")
+                raise self.poisoned
             return super().triage(complaints)
         finally:
             with self._lock:
@@ -163,7 +163,7 @@ def test_closing_answers_everything_accepted(watched: Watched) -> None:
 
 
 def test_a_fault_stays_with_the_complaint_it_arises_from(watched: Watched) -> None:
-    watched.poison = "毒"
+    watched.poison, watched.poisoned = "毒", ValueError("a fault of ours")
     asked = [complaint_from_text(str(n), "毒" if n == 3 else TEXT) for n in range(8)]
 
     async def work(engine: Engine) -> list[Any]:
@@ -195,6 +195,18 @@ def test_without_the_encoder_rules_answer_until_it_runs_again(
         assert not whole.degraded and not engine.degraded
 
     run(watched, work)
+
+
+def test_a_complaint_that_the_encoder_fails_on_degrades_itself_alone(watched: Watched) -> None:
+    watched.poison, watched.poisoned = "毒", EncoderFailed("out of memory")
+    asked = [complaint_from_text(str(n), "税务所窗口没人，毒" if n == 3 else TEXT) for n in range(8)]
+
+    async def work(engine: Engine) -> list[list[Triage]]:
+        found = await asyncio.gather(*(engine.triage([one]) for one in asked))
+        assert not engine.degraded
+        return found
+
+    assert [one.degraded for (one,) in run(watched, work)] == [n == 3 for n in range(8)]
 
 
 def test_batches_are_observed(watched: Watched) -> None:
