@@ -399,20 +399,23 @@ def test_serve_greets_with_a_curl_line_that_works_and_stops_on_interrupt(
     settings = {"FENZHEN_BUNDLE": str(tiny_bundle), "FENZHEN_POLICY_DIR": str(one_rule)}
     with python("-m", "serving.cli", "serve", "--port", "0", FENZHEN_DATA_DIR=str(tmp_path), **settings) as server:
         assert server.stdout is not None and server.stderr is not None
-        greeting = "".join(server.stdout.readline() for _ in range(7))
-        url = re.search(r"http://127\.0\.0\.1:\d+", greeting)
-        assert url, greeting + server.stderr.read()
-        curl = greeting[greeting.index("curl") : greeting.index("按 Ctrl+C")]
-        answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, timeout=60, check=True)
-        assert [one["id"] for one in json.loads(answer.stdout)["triages"]] == ["1"]
-        assert f"{url[0]}/docs" in greeting
-        with urllib.request.urlopen(f"{url[0]}/docs", timeout=30) as page:
-            assert page.status == 200 and page.url.endswith("/login?next=/docs")
-        server.send_signal(signal.SIGINT)
-        out, err = server.communicate(timeout=30)
-        assert server.returncode == 0
-        assert {json.loads(line)["event"] for line in err.splitlines()} == {"request"}
-        assert "已停止" in out
+        try:
+            greeting = "".join(server.stdout.readline() for _ in range(7))
+            url = re.search(r"http://127\.0\.0\.1:\d+", greeting)
+            assert url, greeting + server.stderr.read()
+            curl = greeting[greeting.index("curl") : greeting.index("按 Ctrl+C")]
+            answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, timeout=60, check=True)
+            assert [one["id"] for one in json.loads(answer.stdout)["triages"]] == ["1"]
+            assert f"{url[0]}/docs" in greeting
+            with urllib.request.urlopen(f"{url[0]}/docs", timeout=30) as page:
+                assert page.status == 200 and page.url.endswith("/login?next=/docs")
+            server.send_signal(signal.SIGINT)
+            out, err = server.communicate(timeout=30)
+            assert server.returncode == 0
+            assert {json.loads(line)["event"] for line in err.splitlines()} == {"request"}
+            assert "已停止" in out
+        finally:
+            server.kill()  # if it has not ended
 
 
 def test_serve_says_that_the_port_is_taken(fenzhen: Fenzhen) -> None:
