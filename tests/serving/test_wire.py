@@ -53,7 +53,8 @@ def spans(triage: TriageJson) -> list[dict[str, object]]:
 
 def test_names_are_those_promised(ruled: Triager) -> None:
     triage = answer(ruled, complaint_from_text("a-1", TEXTS["plain"]))
-    assert list(triage) == ["id", "misconduct", "alleged", "department", "urgency", "review", "versions"]
+    names = ["id", "misconduct", "alleged", "department", "urgency", "review", "degraded", "versions"]
+    assert list(triage) == names
     buck_passing = next(tag for tag in triage["misconduct"] if tag["type"] == "buck_passing")
     assert list(buck_passing) == ["type", "zh", "family", "probability", "basis", "evidence"]
     assert (buck_passing["zh"], buck_passing["family"]) == ("推诿扯皮", "inaction")
