@@ -28,7 +28,7 @@ CHARACTERS_PER_TOKEN = 1.3
 MOST_TOGETHER = 16  # complaints in a batch: more gain nothing and let the first wait longer
 LONG = 2000  # characters
 REST = 30.0  # seconds for which an encoder that failed is left alone
-PROBE = complaint_from_text("probe", "窗口没人。")
+PROBE = "窗口没人。"
 FIRST_GUESS = 20.0  # complaints a second, until measured
 _log = logging.getLogger("fenzhen.engine")
 
@@ -203,7 +203,7 @@ class Engine:
     def _probe(self, error: Exception) -> None:
         """Leave the encoder alone for a while if it fails on a few words too: then it is not the complaint's fault."""
         try:
-            self._triager.triage([PROBE])
+            self._triager.triage([complaint_from_text("probe", PROBE)])
         except (EncoderFailed, MemoryError):
             self._rest_until = time.monotonic() + REST
             log_event(_log, logging.ERROR, "engine.degraded", seconds=REST, **anatomy(error))

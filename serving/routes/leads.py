@@ -11,6 +11,7 @@ from data.errors import InputError
 from serving.access import Principal, Role, require
 from serving.bodies import read_body, read_json, read_model, rejected_json
 from serving.dates import moment_of
+from serving.errors import DatabaseUnavailable
 from serving.intake import take_in
 from serving.lead_wire import (
     HistoryJson,
@@ -33,6 +34,7 @@ from serving.store.leads import Outcome, Sent, conflict
 from serving.wire import Json
 
 CONFLICT_ZH = "这个 external_id 之前报送过，但内容不同。"
+STORED_ZH = "已经保存，但数据库暂时读不出来；请用同一个 Idempotency-Key 或 external_id 重发，不会重复保存。"
 REPLAYED = "Idempotency-Replayed"
 Sender = Annotated[Principal, Depends(require(Role.CASE_SYSTEM))]
 READERS = (Role.CASE_SYSTEM, Role.REVIEWER, Role.SUPERVISOR, Role.ADMIN, Role.DEPARTMENT, Role.IDENTITY)
@@ -61,7 +63,8 @@ router = APIRouter(tags=["leads"])
     openapi_extra={"requestBody": LEAD_BODY},
 )
 async def create_lead(request: Request, who: Sender, key: Key = None) -> Response:
-    """external_id 相同而内容不同时回答 409。出错的回答都表示什么也没有保存，可以用同一个 Idempotency-Key 重发。"""
+    """external_id 相同而内容不同时回答 409。出错时除非回答里说明，什么也没有保存；
+    可以用同一个 Idempotency-Key 重发，不会重复保存。"""
     runtime = runtime_of(request)
     body = await read_body(request, runtime.settings.max_body_bytes)
     known = _request_key(runtime, who, key, request, body)
@@ -149,8 +152,12 @@ def _request_key(runtime: Runtime, who: Principal, key: str | None, request: Req
 
 
 async def _leads(runtime: Runtime, placed: tuple[Placed, ...], *, first: bool) -> dict[str, Lead]:
+    """The leads that were placed; raises DatabaseUnavailable saying that they are stored all the same."""
     ids = [one.lead_id for one in placed if one.lead_id is not None]
-    return await run_sync(lambda: runtime.leads.many(ids, first=first))
+    try:
+        return await run_sync(lambda: runtime.leads.many(ids, first=first))
+    except DatabaseUnavailable as error:
+        raise DatabaseUnavailable(STORED_ZH, code="stored_unread") from error
 
 
 def _headers(lead: Lead, *, replayed: bool = False) -> dict[str, str]:

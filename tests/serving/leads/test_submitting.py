@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from models.triage import Triager
+from serving.errors import DatabaseUnavailable
 from serving.store.audit import verify
 from serving.store.schema import events, leads, metadata, predictions
 from serving.wire import triage_json
@@ -142,6 +143,22 @@ def test_at_the_same_time_there_is_still_one(api: Any, text: str) -> None:
     assert {answer.status_code for answer in answers} <= {200, 201}
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert (count(api, leads), count(api, predictions)) == (1, 1)
+
+
+def test_what_is_stored_but_cannot_be_read_is_said_to_be_stored(
+    api: Any, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any, **__: Any) -> Any:
+        raise DatabaseUnavailable
+
+    body = {"external_id": "A-1", "text": text}
+    with monkeypatch.context() as gone:
+        gone.setattr(api.runtime.leads, "many", away)
+        answer = api("POST", "/v1/leads", json=body)
+        assert code(answer, 503) == "stored_unread"
+        assert int(answer.headers["retry-after"]) > 0
+    assert count(api, leads) == 1
+    assert api("POST", "/v1/leads", json=body).status_code == 200
 
 
 def test_a_batch_says_of_each_what_became_of_it(api: Any, text: str) -> None:
