@@ -33,7 +33,6 @@ from serving.store.lead_rows import Lead, Status
 from serving.store.leads import Outcome, Sent, conflict
 from serving.wire import Json
 
-CONFLICT_ZH = "这个 external_id 之前报送过，但内容不同。"
 STORED_ZH = "已经保存，但数据库暂时读不出来；请用同一个 Idempotency-Key 或 external_id 重发，不会重复保存。"
 REPLAYED = "Idempotency-Replayed"
 Sender = Annotated[Principal, Depends(require(Role.CASE_SYSTEM))]
@@ -140,7 +139,8 @@ def _parse(rows: list[Any]) -> list[Sent | InputError]:
 
 def _result(index: int, placed: Placed, found: dict[str, Lead]) -> Any:
     if placed.lead_id is None:
-        return result_json(index, placed.outcome, code="external_id_conflict", detail=CONFLICT_ZH, field="external_id")
+        why = conflict()
+        return result_json(index, placed.outcome, code=why.code, detail=why.zh, field="external_id")
     return result_json(index, placed.outcome, found.get(placed.lead_id))
 
 

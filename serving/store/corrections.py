@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import update
 
 from data.errors import InputError
 from data.policy_schema import Policy
@@ -14,7 +14,7 @@ from serving.event_types import EventType
 from serving.roles import Principal
 from serving.store.database import Database, Writing
 from serving.store.ids import new_id
-from serving.store.lead_records import set_types
+from serving.store.lead_records import held_data, set_types, turned_red
 from serving.store.lead_rows import Status, Tags, find, held_tags
 from serving.store.outbox import announce
 from serving.store.schema import corrections, lead_states
@@ -90,10 +90,9 @@ class CorrectionStore:
                 "department": tags.department, "card": tags.urgency, "alleged": bool(tags.misconduct),
                 "status": Status.DECIDED.value,
             }  # fmt: skip
-            _move(writing, row, state)
-            data = _data(row, tags, state)
+            data = held_data(row, _move(writing, row, state), tags)
             announce(writing, EventType.CORRECTED, row["seq"], row["source"], {**data, "kind": kind.value})
-            if tags.urgency == "red" and before.urgency != "red":
+            if turned_red(before.urgency, tags.urgency):
                 announce(writing, EventType.RED_CARD, row["seq"], row["source"], data)
 
     def give_back(self, who: Principal, id: str, versions: frozenset[int] | None, change: Change) -> None:
@@ -102,12 +101,8 @@ class CorrectionStore:
             row = _current(writing, who, id, versions)
             tags = held_tags(writing.connection, row)
             _add(writing, row, Kind.RETURN, tags, change)
-            state = {"status": Status.RETURNED.value}
-            _move(writing, row, state)
-            announce(
-                writing, EventType.RETURNED, row["seq"], row["source"],
-                {**_data(row, tags, state), "reason": change.reason},
-            )  # fmt: skip
+            data = held_data(row, _move(writing, row, {"status": Status.RETURNED.value}), tags)
+            announce(writing, EventType.RETURNED, row["seq"], row["source"], {**data, "reason": change.reason})
 
     def _check(self, change: Change) -> None:
         ids = self._taxonomy.ids
@@ -141,25 +136,14 @@ def _add(writing: Writing, row: Mapping[Any, Any], kind: Kind, tags: Tags, chang
         "reason": change.reason,
         "remark": writing.keyring.encrypt(change.remark.encode(), remark_context(id)) if change.remark else None,
     }
-    inserted = writing.connection.execute(insert(corrections).values(said)).inserted_primary_key
-    said["seq"] = inserted[0] if inserted else None
-    writing.record("correction.add", corrections, id, said)
+    writing.add("correction.add", corrections, [said])
 
 
-def _move(writing: Writing, row: Mapping[Any, Any], state: Mapping[str, Any]) -> None:
+def _move(writing: Writing, row: Mapping[Any, Any], state: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring a lead into a new state, and say which it is now."""
     new = {"version": row["version"] + 1, "updated_at": writing.now, **state}
     writing.connection.execute(update(lead_states).where(lead_states.c.lead_seq == row["seq"]).values(**new))
-
-
-def _data(row: Mapping[Any, Any], tags: Tags, state: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "external_id": row["external_id"],
-        "version": row["version"] + 1,
-        "status": state["status"],
-        "misconduct": list(tags.misconduct),
-        "department": tags.department,
-        "card": tags.urgency,
-    }
+    return new
 
 
 def remark_context(id: str) -> str:

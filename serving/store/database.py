@@ -1,7 +1,7 @@
 """The database: transactions that read, and transactions that write and leave their trace in the audit chain."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -68,6 +68,14 @@ class Writing:
         )
         self._seq, self._hash = entry.seq, entry.hash(self.keyring, self._hash)
         self._entries.append({**asdict(entry), "at": self.now, "hash": self._hash})
+
+    def add(self, action: str, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+        """Insert these rows of an append-only table in this order, put the ``seq`` that each got into it, and record
+        them."""
+        inserted = insert(table).returning(table.c.seq, sort_by_parameter_order=True)
+        for row, seq in zip(rows, self.connection.execute(inserted, rows).scalars().all(), strict=True):
+            row["seq"] = seq
+            self.record(action, table, row_id(table, row), row)
 
     def _save(self) -> None:
         if self._entries:

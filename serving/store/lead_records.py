@@ -15,6 +15,7 @@ from serving.store.lead_rows import Tags, first_status, tags_of
 from serving.store.outbox import Announcement
 from serving.store.schema import lead_types
 
+RED = "red"
 POSSIBLE = 0.3  # probability of any allegation from which a lead counts as possibly alleging something
 
 
@@ -68,10 +69,8 @@ def set_types(writing: Writing, seq: int, types: Sequence[str]) -> None:
         writing.connection.execute(insert(lead_types), [{"lead_seq": seq, "type": type} for type in types])
 
 
-def event_data(
-    row: Mapping[Any, Any], state: Mapping[Any, Any], answer: Mapping[str, Any], tags: Tags
-) -> dict[str, Any]:
-    """What an event says of a lead: ids, the tags that hold, what predicted last."""
+def held_data(row: Mapping[Any, Any], state: Mapping[Any, Any], tags: Tags) -> dict[str, Any]:
+    """What every event says of a lead: ids, and the tags that hold."""
     return {
         "external_id": row["external_id"],
         "version": state["version"],
@@ -79,14 +78,28 @@ def event_data(
         "misconduct": list(tags.misconduct),
         "department": tags.department,
         "card": tags.urgency,
+    }
+
+
+def event_data(
+    row: Mapping[Any, Any], state: Mapping[Any, Any], answer: Mapping[str, Any], tags: Tags
+) -> dict[str, Any]:
+    """`held_data`, and what predicted last."""
+    return {
+        **held_data(row, state, tags),
         "level": answer["review"]["level"],
         "degraded": bool(state["degraded"]),
         "bundle": answer["versions"]["bundle"],
     }
 
 
+def turned_red(before: str | None, now: str) -> bool:
+    """Whether a card is red that was not; ``before`` is None for a lead that had none."""
+    return now == RED and before != RED
+
+
 def announcements(row: Mapping[str, Any], state: Mapping[str, Any], answer: Mapping[str, Any]) -> list[Announcement]:
     """What a new lead is the occasion of: being triaged, and a red card."""
     data = event_data(row, state, answer, tags_of(answer))
-    kinds = [EventType.TRIAGED] + ([EventType.RED_CARD] if state["card"] == "red" else [])
+    kinds = [EventType.TRIAGED] + ([EventType.RED_CARD] if turned_red(None, state["card"]) else [])
     return [Announcement(type=kind, lead_seq=row["seq"], source=row["source"], data=data) for kind in kinds]

@@ -1,10 +1,9 @@
 """The store of leads: what a case system sent is there once, with everything that was ever said about it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
@@ -18,7 +17,15 @@ from serving.roles import Principal
 from serving.store.contents import content_digest, redacted_context
 from serving.store.database import Database, Writing
 from serving.store.idempotency import Placed, RequestKey, answered, remember
-from serving.store.lead_records import announcements, event_data, lead_row, prediction_row, set_types, state_row
+from serving.store.lead_records import (
+    announcements,
+    event_data,
+    lead_row,
+    prediction_row,
+    set_types,
+    state_row,
+    turned_red,
+)
 from serving.store.lead_rows import Lead, Status, find, held_tags, load, original_of, tags_of, with_state
 from serving.store.outbox import Announcement, announce_all
 from serving.store.schema import lead_states, lead_terms, leads, predictions
@@ -37,20 +44,18 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewLead:
-    """A complaint to be stored, under the id that is also its complaint's, with its triage."""
+class Sent:
+    """A complaint as it was sent, under the id that its lead will have."""
 
     external_id: str | None
     complaint: Complaint
-    triage: Triage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
-    """What is known of a complaint before it is triaged."""
+class NewLead(Sent):
+    """A complaint to be stored, with its triage."""
 
-    external_id: str | None
-    complaint: Complaint
+    triage: Triage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +91,7 @@ class LeadStore:
             digests = _digests(connection, source, [one.external_id for one in sent])
         return [_placed(self._judge(one, digests)) for one in sent]
 
-    def _judge(self, sent: Sent | NewLead, digests: Mapping[str, tuple[str, str]]) -> tuple[Outcome, str | None]:
+    def _judge(self, sent: Sent, digests: Mapping[str, tuple[str, str]]) -> tuple[Outcome, str | None]:
         before = digests.get(sent.external_id or "")
         if before is None:
             return Outcome.CREATED, None
@@ -136,13 +141,13 @@ class LeadStore:
         for row in rows:
             text = shown[row["id"]].redacted.encode("utf-8", "replace")
             row["redacted"] = writing.keyring.encrypt(text, redacted_context(row["id"]))
-        self._add(writing, "lead.create", leads, rows, lambda row: str(row["id"]))
+        writing.add("lead.create", leads, rows)
         answers = [answer_json(one.triage, self.policy) for one in new]
         said = [
             prediction_row(writing, row["seq"], one.triage, answer)
             for row, one, answer in zip(rows, new, answers, strict=True)
         ]
-        self._add(writing, "prediction.add", predictions, said, lambda row: str(row["seq"]))
+        writing.add("prediction.add", predictions, said)
         states = [
             state_row(row["seq"], one.triage, answer, writing.now)
             for row, one, answer in zip(rows, new, answers, strict=True)
@@ -161,15 +166,6 @@ class LeadStore:
                 for one in announcements(row, state, answer)
             ],
         )
-
-    def _add(
-        self, writing: Writing, action: str, table: Any, rows: list[dict[str, Any]], key: Callable[[Any], str]
-    ) -> None:
-        """Insert the rows, note the ``seq`` each got, and record them."""
-        inserted = insert(table).returning(table.c.seq, sort_by_parameter_order=True)
-        for row, seq in zip(rows, writing.connection.execute(inserted, rows).scalars().all(), strict=True):
-            row["seq"] = seq
-            writing.record(action, table, key(row), row)
 
     def get(self, who: Principal, id: str) -> Lead:
         """A lead that ``who`` may know of; raises Missing."""
@@ -211,7 +207,7 @@ class LeadStore:
             if row is None or not row["degraded"] or row["content"] is None:
                 return
             said = [prediction_row(writing, row["seq"], triage, answer)]
-            self._add(writing, "prediction.add", predictions, said, lambda one: str(one["seq"]))
+            writing.add("prediction.add", predictions, said)
             state = {"degraded": False, "version": row["version"] + 1, "updated_at": writing.now}
             if row["status"] in (Status.TRIAGED, Status.WAITING):
                 state = {**state_row(row["seq"], triage, answer, writing.now), **state}
@@ -220,7 +216,7 @@ class LeadStore:
             now = {**row, **state}
             data = event_data(row, now, answer, held_tags(writing.connection, now))
             kinds = [EventType.RETAGGED]
-            if now["card"] == "red" and row["card"] != "red":
+            if turned_red(row["card"], now["card"]):
                 kinds.append(EventType.RED_CARD)
             announce_all(
                 writing,
@@ -244,5 +240,5 @@ def _placed(judged: tuple[Outcome, str | None]) -> Placed | None:
 
 
 def conflict() -> Conflict:
-    """What the sender of a single conflicting complaint is told."""
+    """What the sender of a conflicting complaint is told."""
     return Conflict("这个 external_id 之前报送过，但内容不同。", code="external_id_conflict")

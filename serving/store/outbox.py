@@ -73,7 +73,6 @@ EVENT = (events.c.seq.label("event_seq"), events.c.id.label("event_id"), events.
          events.c.time, events.c.data, leads.c.id.label("lead_id"))  # fmt: skip
 
 
-_INSERTED = insert(events).returning(events.c.seq, sort_by_parameter_order=True)
 _QUEUED = insert(deliveries)
 _ENABLED = select(subscriptions.c.id, subscriptions.c.types, subscriptions.c.source).where(
     subscriptions.c.disabled_at.is_(None)
@@ -107,9 +106,7 @@ def announce_all(writing: Writing, happened: Sequence[Announcement]) -> None:
     rows = [_row(writing, one) for one in happened]
     if not rows:
         return
-    for row, seq in zip(rows, writing.connection.execute(_INSERTED, rows).scalars().all(), strict=True):
-        row["seq"] = seq
-        writing.record("event.announce", events, row["id"], row)
+    writing.add("event.announce", events, rows)
     enabled = _enabled(writing.connection)
     _queue(writing, [(row["seq"], one) for row in rows for one in _subscribers(enabled, row["type"], row["source"])])
 
