@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.soak import CORPUS, resident, texts_of
+from benchmarks.soak import CORPUS, resident, texts_of, wait_for
 from models.bundle import STARTER
 
 CLIENTS = 32
@@ -73,10 +73,7 @@ def running(contender: Contender, folder: Path) -> Iterator[tuple[int, float, di
     ) as process:
         try:
             ready = "/readyz" if contender.batch else "/docs"
-            while not _answers(f"http://127.0.0.1:{PORT}{ready}"):
-                if process.poll() is not None:
-                    raise SystemExit(f"{contender.name} did not start")
-                time.sleep(0.02)
+            wait_for(f"http://127.0.0.1:{PORT}{ready}", process)
             start = time.monotonic() - began
             key = folder / "local.key"
             time.sleep(1)
@@ -87,13 +84,6 @@ def running(contender: Contender, folder: Path) -> Iterator[tuple[int, float, di
                 process.wait(30)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=5, trust_env=False).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 async def load(

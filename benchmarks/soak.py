@@ -68,7 +68,7 @@ def soak(minutes: float, texts: list[str], folder: Path) -> dict[str, Any]:
     url = f"http://127.0.0.1:{PORT}"
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as server:
         try:
-            _wait(url)
+            wait_for(f"{url}/readyz", server)
             load = Load(url, (folder / "local.key").read_text().strip(), texts)
             clients = [threading.Thread(target=load.run) for _ in range(CLIENTS)]
             for client in clients:
@@ -83,13 +83,19 @@ def soak(minutes: float, texts: list[str], folder: Path) -> dict[str, Any]:
     return {"samples": samples, "accepted": load.accepted, "refused": load.refused, "found": found}
 
 
-def _wait(url: str) -> None:
-    while True:
-        try:
-            if httpx.get(f"{url}/readyz", timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
+def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Until ``url`` answers 200; ends the program if the server ends first."""
+    while not _answers(url):
+        if process.poll() is not None:
+            raise SystemExit(f"the server did not start: {process.args!r}")
+        time.sleep(0.02)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def _watch(minutes: float, process: int, load: Load) -> list[dict[str, float]]:
