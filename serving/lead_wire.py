@@ -11,6 +11,7 @@ from data.complaint import Channel, Complaint
 from data.complaint_json import LONGEST_ID, MAX_CHARACTERS, FieldError, complaint_from_json
 from data.errors import InputError
 from serving.bodies import Strict, TurnRequest
+from serving.roles import Role
 from serving.store.corrections import CorrectionReason, ReturnReason
 from serving.store.ids import new_id
 from serving.store.lead_queries import Step
@@ -165,8 +166,8 @@ def read_lead(row: object, where: str = "") -> Sent:
     return Sent(external_id=named, complaint=replace(complaint, id=new_id()))
 
 
-def lead_json(lead: Lead, *, tags_only: bool = False) -> LeadJson:
-    """The JSON of a lead, in the words that ``lead.words`` has; ``tags_only``: without the prediction, which tells
+def lead_json(lead: Lead, reader: Role) -> LeadJson:
+    """The JSON of a lead, in the words that ``lead.words`` has; for a department without the prediction, which tells
     what else was thought possible."""
     return LeadJson(
         id=lead.id,
@@ -182,7 +183,7 @@ def lead_json(lead: Lead, *, tags_only: bool = False) -> LeadJson:
             misconduct=list(lead.tags.misconduct), department=lead.tags.department, urgency=lead.tags.urgency
         ),
         redacted=lead.words.text,
-        triage=None if tags_only else with_words(lead.answer, lead.words),
+        triage=None if reader is Role.DEPARTMENT else with_words(lead.answer, lead.words),
     )
 
 
@@ -200,7 +201,7 @@ def result_json(
     index: int, outcome: str, lead: Lead | None = None, *, code: str = "", detail: str = "", field: str = ""
 ) -> ResultJson:
     """The JSON of what became of one complaint of a batch; ``code``, ``detail``, ``field`` say why it has no lead."""
-    shown = lead_json(lead) if lead else None
+    shown = lead_json(lead, Role.CASE_SYSTEM) if lead else None  # who else sends
     return ResultJson(index=index, outcome=Outcome(outcome), lead=shown, code=code, detail=detail, field=field)
 
 

@@ -102,4 +102,4 @@ def _versions(if_match: str | None) -> frozenset[int] | None:
 async def _now(runtime: Runtime, who: Principal, id: LeadId) -> Response:
     runtime.deliverer.wake()
     lead = await run_sync(runtime.leads.get, who, id)
-    return Json(lead_json(lead, tags_only=who.role is Role.DEPARTMENT), headers={"ETag": etag(lead)})
+    return Json(lead_json(lead, who.role), headers={"ETag": etag(lead)})

@@ -80,7 +80,7 @@ async def create_lead(request: Request, who: Sender, key: Key = None) -> Respons
     lead = (await _leads(runtime, placed, first=first))[one.lead_id]
     status = 201 if one.outcome == Outcome.CREATED else 200
     request.state.counts = {"outcome": one.outcome}
-    return Json(lead_json(lead), status, _headers(lead, replayed=replayed))
+    return Json(lead_json(lead, who.role), status, _headers(lead, replayed=replayed))
 
 
 @router.post(
@@ -202,7 +202,7 @@ async def list_leads(
         received_to=moment_of(received_to, "received_to", end=True), query=q,
     )  # fmt: skip
     found = await run_sync(page, runtime_of(request).database, who, filters, cursor, limit)
-    shown = [lead_json(lead, tags_only=who.role is Role.DEPARTMENT) for lead in found.leads]
+    shown = [lead_json(lead, who.role) for lead in found.leads]
     return Json(LeadPageJson(leads=shown, next=found.next))
 
 
@@ -223,7 +223,7 @@ async def get_lead(
     lead = await run_sync(runtime_of(request).leads.get, who, id)
     if if_none_match is not None and {etag(lead), "*"} & {_strong(tag) for tag in if_none_match.split(",")}:
         return Response(status_code=304, headers={"ETag": etag(lead)})
-    return Json(lead_json(lead, tags_only=who.role is Role.DEPARTMENT), headers=_headers(lead))
+    return Json(lead_json(lead, who.role), headers=_headers(lead))
 
 
 def _strong(tag: str) -> str:
